@@ -1,0 +1,22 @@
+//! The domain of a VirtEngine provider. This crate performs no I/O: it is told the time, the randomness and the facts, and
+//! answers with decisions. It builds without the standard library (`--no-default-features`).
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::as_conversions,
+        clippy::float_arithmetic
+    )
+)]
+
+extern crate alloc;
+
+pub mod id;
+pub mod market;
+pub mod money;
+pub mod ports;
+pub mod time;
+pub mod units;
+pub mod workload;
