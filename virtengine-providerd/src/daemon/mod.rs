@@ -1,0 +1,1 @@
+//! The loops around the composition: one per port.

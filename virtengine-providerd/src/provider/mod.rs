@@ -1,0 +1,1 @@
+//! The pure composition of the machines.
