@@ -1,6 +1,13 @@
 //! Every habit of the project as a command: `cargo xtask <command>`.
 
+mod peers;
 mod proto;
+mod purity;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -13,12 +20,28 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Everything that must hold before a change lands; CI runs just this.
+    Test,
+    /// Prove that the pure crates stay free of I/O, clocks and randomness.
+    Purity,
+    /// Habits that no compiler checks.
+    Tidy,
     /// Generate the Rust types of the chain's messages from `virtengine-chain/proto`.
     Proto(proto::Proto),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test => test::all(),
+        Command::Purity => purity::check(),
+        Command::Tidy => tidy::check(),
         Command::Proto(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

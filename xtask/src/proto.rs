@@ -111,7 +111,7 @@ fn definitions(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Node {
     file: Option<String>,
-    children: BTreeMap<String, Node>,
+    children: BTreeMap<String, Self>,
 }
 
 fn module_tree(packages: impl Iterator<Item = String>) -> String {

@@ -1,0 +1,65 @@
+//! The README's test command: everything that must hold before a change lands.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::peers::Peers;
+use crate::run::{cargo, step, timed};
+use crate::{purity, tidy};
+
+/// Runs all of it, the quick checks first.
+pub(crate) fn all() -> Result<()> {
+    step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    timed("tidy", tidy::check)?;
+    timed("purity", purity::check)?;
+    let clippy = [
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    step("clippy", &mut cargo(&clippy))?;
+    let peers = timed("peers", Peers::up)?;
+    let mut tests = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+    tests.envs(peers.variables.iter().cloned());
+    step("tests", &mut tests)?;
+    let mut doctests = cargo(&["test", "--quiet", "--workspace", "--doc"]);
+    step("doctests", &mut doctests)?;
+    drop(peers);
+    let mut docs = cargo(&[
+        "doc",
+        "--quiet",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ]);
+    step("docs", docs.env("RUSTDOCFLAGS", "-D warnings"))?;
+    timed("deny", deny)
+}
+
+/// Licences, advisories, sources and bans. The tool is installed when it is missing in CI.
+fn deny() -> Result<()> {
+    let present = Command::new("cargo-deny")
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success());
+    if !present {
+        if std::env::var_os("CI").is_none() {
+            println!("SKIPPED: cargo-deny is not installed (cargo install cargo-deny --locked)");
+            return Ok(());
+        }
+        step(
+            "install cargo-deny",
+            &mut cargo(&["install", "--quiet", "--locked", "cargo-deny"]),
+        )?;
+    }
+    // The advisory database is a git repository, which not every machine reaches.
+    step(
+        "cargo deny",
+        &mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]),
+    )
+}
