@@ -13,11 +13,16 @@
 
 extern crate alloc;
 
+pub mod document;
+pub mod capacity;
+pub mod fraud;
 pub mod id;
 pub mod lease;
+pub mod lifecycle;
 pub mod market;
 pub mod money;
 pub mod ports;
+pub mod pricing;
 pub mod time;
 pub mod units;
 pub mod workload;
