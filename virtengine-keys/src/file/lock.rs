@@ -1,0 +1,44 @@
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+
+use super::disk::RealDisk;
+use crate::error::KeyError;
+
+/// Longer than any process id.
+const PID_BYTES_MAX: u64 = 32;
+
+/// The right to change a key directory, until dropped or until the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    pub(super) fn acquire(disk: &RealDisk) -> Result<Self, KeyError> {
+        let path = disk.dir().join(".lock");
+        let failed = |operation, error| KeyError::io(operation, &path, error);
+        let mut file = disk.open_lock()?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(KeyError::Held {
+                    dir: disk.dir().to_owned(),
+                    pid: holder(&mut file),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(|error| failed("write", error))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Only for the message: the lock itself is what counts.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
