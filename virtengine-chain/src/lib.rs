@@ -1,4 +1,17 @@
 //! Client of the VirtEngine chain over CometBFT RPC: transactions, queries, block follower, event decoding.
 
+pub mod account;
+mod client;
+mod config;
+pub mod event;
+pub mod message;
 #[rustfmt::skip]
 pub mod proto;
+mod query;
+pub mod rejection;
+pub mod rpc;
+pub mod tx;
+pub mod wire;
+
+pub use client::{AccountState, ChainClient, LeasePayment};
+pub use config::{ChainConfig, ConfigError, ConfigProblem};
