@@ -13,12 +13,13 @@
 
 extern crate alloc;
 
-pub mod document;
 pub mod capacity;
+pub mod document;
 pub mod fraud;
 pub mod id;
 pub mod lease;
 pub mod lifecycle;
+pub mod manifest;
 pub mod market;
 pub mod money;
 pub mod ports;
