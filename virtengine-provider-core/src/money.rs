@@ -193,8 +193,8 @@ pub fn mul_div(a: u128, b: u128, c: u128) -> Option<(u128, bool)> {
     Some((quotient, rest == 0))
 }
 
-/// The 256-bit product as (upper half, lower half).
-fn widening_mul(a: u128, b: u128) -> (u128, u128) {
+/// The 256-bit product as (upper half, lower half): pairs compare as the products do.
+pub(crate) fn widening_mul(a: u128, b: u128) -> (u128, u128) {
     const HALF: u128 = (1 << 64) - 1;
     let (a1, a0, b1, b0) = (a >> 64, a & HALF, b >> 64, b & HALF);
     let low = a0.wrapping_mul(b0);
