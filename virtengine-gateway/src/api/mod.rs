@@ -16,13 +16,13 @@ mod workload;
 pub use doctor::{ChainPing, CheckOutcome, DoctorCheck, DoctorReport, EndpointPing};
 pub use error::{ApiError, ApiResult, ErrorBody, ErrorCode, ErrorDetail};
 pub use log::{LogEntry, LogLevel, OperatorLogQuery};
-pub use market::{
-    BidOutcome, BidView, Decision, ExplainStep, Explanation, LeaseView, OrderView, PriceLine,
-};
+pub use market::{BidOutcome, BidView, Decision, ExplainStep, Explanation, LeaseView, OrderView, PriceLine};
 pub use operator::{OperatorApi, ShutdownReceipt};
 pub use status::{
     AlertView, BidEngineStatus, CapacityView, ChainView, DaemonState, ProviderStatus, RateView,
 };
-pub use tenant::{LeaseStatus, LogStream, ManifestReceipt, ManifestState, ManifestStatus, PublicStatus, TenantApi};
+pub use tenant::{
+    LeaseStatus, LogStream, ManifestReceipt, ManifestState, ManifestStatus, PublicStatus, TenantApi,
+};
 pub use usage::{UsageKind, UsageMetrics, UsageQuery, UsageState, UsageView};
 pub use workload::{WorkloadAction, WorkloadState, WorkloadView};

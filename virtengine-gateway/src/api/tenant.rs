@@ -9,9 +9,9 @@ use virtengine_provider_core::money::Price;
 use virtengine_provider_core::ports::adapter::{LogLine, LogQuery, ServiceObservation, WorkloadEndpoint};
 use virtengine_provider_core::time::Timestamp;
 
+use super::ApiResult;
 use super::status::CapacityView;
 use super::workload::WorkloadState;
-use super::ApiResult;
 
 /// Log lines, in the order of their positions per replica. Ends when the log does (or never, when it is followed).
 pub type LogStream = BoxStream<'static, ApiResult<LogLine>>;

@@ -144,9 +144,16 @@ mod tests {
     fn one_component_down_makes_the_whole_unhealthy_and_keeps_since() {
         let board = HealthBoard::new(at(0));
         all_up(&board, at(10));
-        assert_eq!(board.snapshot().report(at(11), STALE).status, OverallStatus::Healthy);
+        assert_eq!(
+            board.snapshot().report(at(11), STALE).status,
+            OverallStatus::Healthy
+        );
         for second in [20, 25] {
-            board.note(Component::Chain, Observed::down("no endpoint answers", "check chain.nodes"), at(second));
+            board.note(
+                Component::Chain,
+                Observed::down("no endpoint answers", "check chain.nodes"),
+                at(second),
+            );
         }
         let report = board.snapshot().report(at(26), STALE);
         assert_eq!(report.status, OverallStatus::Unhealthy);
@@ -163,7 +170,11 @@ mod tests {
         assert_eq!(report.status, OverallStatus::Degraded);
         let chain = &report.components[&Component::Chain];
         assert_eq!(chain.since, at(40));
-        assert!(chain.message.contains("not checked for 31 s"), "{}", chain.message);
+        assert!(
+            chain.message.contains("not checked for 31 s"),
+            "{}",
+            chain.message
+        );
         assert!(!chain.remedy.is_empty());
     }
 

@@ -4,10 +4,12 @@
 //! on a thread and a runtime of its own. So an answer never waits for a component: what hangs shows as *not checked since*.
 
 mod board;
+mod guarded;
 mod report;
 mod server;
 
 pub use board::{HealthBoard, Observed};
+pub(crate) use guarded::GuardedSource;
 pub use report::{
     Component, ComponentHealth, ComponentStatus, HealthReport, HealthSnapshot, HealthSource, OverallStatus,
 };

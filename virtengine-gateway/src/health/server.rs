@@ -1,7 +1,6 @@
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,19 +9,14 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use virtengine_provider_core::ports::clock::Clock;
 
-use super::report::{
-    Component, ComponentHealth, ComponentStatus, HealthReport, HealthSnapshot, HealthSource, OverallStatus,
-};
+use super::guarded::GuardedSource;
+use super::report::{Component, HealthSource, OverallStatus};
 use crate::api::{ApiError, ErrorCode};
 use crate::listen::{Acceptor, Limits, Peer, catch_panic, json, route_missing, serve};
 use crate::metrics::Metrics;
-
-/// The longest that the source may take before the last answer is shown as stale. Well under the second that a probe waits.
-const SOURCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 const LIMITS: Limits = Limits {
     connections: 64,
@@ -93,10 +87,8 @@ impl HealthServer {
             .build()
             .map_err(failed)?;
         let state = Arc::new(Pages {
-            source: GuardedSource::new(source),
-            stale_after: options.stale_after,
+            source: GuardedSource::new(source, clock, options.stale_after),
             metrics,
-            clock,
         });
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
@@ -179,52 +171,23 @@ impl Acceptor for Plain {
 
 struct Pages {
     source: GuardedSource,
-    stale_after: Duration,
     metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Pages {
-    async fn report(&self) -> HealthReport {
-        let now = self.clock.now();
-        match self.source.snapshot().await {
-            Ok(snapshot) => snapshot.report(now, self.stale_after),
-            // Nothing new can be learnt: whatever is known is old.
-            Err(Some(last)) => last.report(now, Duration::ZERO),
-            Err(None) => silent(now).report(now, self.stale_after),
-        }
-    }
-}
-
-fn silent(now: virtengine_provider_core::time::Timestamp) -> HealthSnapshot {
-    let components = Component::ALL.into_iter().map(|name| {
-        let health = ComponentHealth {
-            name,
-            status: ComponentStatus::Down,
-            latency_ms: None,
-            message: "the daemon does not say how its components are".to_owned(),
-            since: now,
-            checked_at: None,
-            remedy: "see `virtengine-provider logs --level warn`; restart the daemon if it stays so".to_owned(),
-        };
-        (name, health)
-    });
-    HealthSnapshot {
-        components: components.collect(),
-    }
 }
 
 async fn overall(State(pages): State<Arc<Pages>>) -> Response {
-    let report = pages.report().await;
+    let report = pages.source.report().await;
     let status = report.status.http_status();
-    json(StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), &report)
+    json(
+        StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        &report,
+    )
 }
 
 async fn one(State(pages): State<Arc<Pages>>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let name: Component = name
         .parse()
         .map_err(|message: String| ApiError::new(ErrorCode::NotFound, message, ""))?;
-    let mut report = pages.report().await;
+    let mut report = pages.source.report().await;
     let health = report
         .components
         .remove(&name)
@@ -246,51 +209,4 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> Result<Response, ApiError> 
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
     )];
     Ok((kind, text).into_response())
-}
-
-/// Asks a source on another thread, one question at a time, and remembers the last answer.
-struct GuardedSource {
-    source: Arc<dyn HealthSource>,
-    turn: Arc<Semaphore>,
-    last: Mutex<Option<HealthSnapshot>>,
-}
-
-impl GuardedSource {
-    fn new(source: Arc<dyn HealthSource>) -> Self {
-        Self {
-            source,
-            turn: Arc::new(Semaphore::new(1)),
-            last: Mutex::new(None),
-        }
-    }
-
-    /// What the source says, or (when it does not within the time) what it said last.
-    async fn snapshot(&self) -> Result<HealthSnapshot, Option<HealthSnapshot>> {
-        let asked = async {
-            let turn = self.turn.clone().acquire_owned().await.ok()?;
-            let source = self.source.clone();
-            tokio::task::spawn_blocking(move || {
-                let snapshot = source.snapshot();
-                drop(turn);
-                snapshot
-            })
-            .await
-            .ok()
-        };
-        let answered = tokio::time::timeout(SOURCE_TIMEOUT, asked).await.ok().flatten();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match answered {
-            Some(snapshot) => {
-                *last = Some(snapshot.clone());
-                Ok(snapshot)
-            }
-            None => Err(last.clone()),
-        }
-    }
-}
-
-impl fmt::Debug for GuardedSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedSource").finish_non_exhaustive()
-    }
 }

@@ -74,7 +74,9 @@ pub(crate) async fn serve<A: Acceptor>(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((raw, peer, permit)) => {
-                let Some(admission) = acceptor.admit(peer) else { continue };
+                let Some(admission) = acceptor.admit(peer) else {
+                    continue;
+                };
                 let (acceptor, router, shutdown) = (acceptor.clone(), router.clone(), shutdown.clone());
                 connections.spawn(async move {
                     connection(&*acceptor, raw, peer, router, limits, shutdown).await;

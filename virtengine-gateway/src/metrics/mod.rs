@@ -155,7 +155,11 @@ impl Metrics {
             "Workloads that hold capacity, by adapter",
             self.active_deployments.clone(),
         );
-        r.register("virtengine_provider_workloads", "Workloads by state", self.workloads.clone());
+        r.register(
+            "virtengine_provider_workloads",
+            "Workloads by state",
+            self.workloads.clone(),
+        );
         r.register(
             "virtengine_provider_workload_state",
             "Workloads by state, under the other name that dashboards use",
@@ -185,13 +189,21 @@ impl Metrics {
             "Orders that are not decided",
             self.pending_orders.clone(),
         );
-        r.register("virtengine_provider_bids", "Bids that were decided", self.bids.clone());
+        r.register(
+            "virtengine_provider_bids",
+            "Bids that were decided",
+            self.bids.clone(),
+        );
         r.register(
             "virtengine_provider_bids_submitted",
             "Bids by what the chain said",
             self.bids_submitted.clone(),
         );
-        r.register("virtengine_provider_bids_won", "Bids that became leases", self.bids_won.clone());
+        r.register(
+            "virtengine_provider_bids_won",
+            "Bids that became leases",
+            self.bids_won.clone(),
+        );
         r.register(
             "virtengine_provider_bid_calculation_duration_seconds",
             "From a known order to the decision",
@@ -307,7 +319,9 @@ impl Metrics {
     /// A workload did not become ready; `reason` is one of a fixed set of words.
     pub fn deployment_failed(&self, reason: &'static str) {
         self.deployments.get_or_create(&label("status", "failed")).inc();
-        self.deployment_failures.get_or_create(&label("reason", reason)).inc();
+        self.deployment_failures
+            .get_or_create(&label("reason", reason))
+            .inc();
     }
 
     /// A workload was asked to start.
@@ -420,7 +434,11 @@ impl Metrics {
 
     /// What the health page shows.
     pub fn set_status(&self, status: OverallStatus) {
-        for each in [OverallStatus::Healthy, OverallStatus::Degraded, OverallStatus::Unhealthy] {
+        for each in [
+            OverallStatus::Healthy,
+            OverallStatus::Degraded,
+            OverallStatus::Unhealthy,
+        ] {
             self.status
                 .get_or_create(&label("status", each.as_str()))
                 .set(i64::from(each == status));

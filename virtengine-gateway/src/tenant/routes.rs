@@ -1,0 +1,249 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use virtengine_provider_core::id::{Address, DeploymentId, LeaseId, OrderId};
+use virtengine_provider_core::ports::adapter::LogQuery;
+use virtengine_provider_core::ports::clock::Clock;
+
+use super::streams::{Format, StreamTable, body as log_body};
+use super::verify::Verifier;
+use crate::api::{ApiError, ApiResult, ErrorCode, TenantApi};
+use crate::listen::{Peer, PeerTable, catch_panic, json, read_body, route_missing, with_deadline};
+use crate::metrics::Metrics;
+
+/// The largest manifest, as the chain's market knows it: 1 MiB.
+const MANIFEST_BYTES_MAX: usize = 1 << 20;
+
+/// The most lines that may be asked for.
+const TAIL_MAX: usize = 10_000;
+
+/// The longest that a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest answer (to its beginning, for a stream).
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the routes work on.
+pub(super) struct Face {
+    pub(super) api: Arc<dyn TenantApi>,
+    pub(super) verifier: Verifier,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) peers: Arc<PeerTable>,
+    pub(super) room: Semaphore,
+    pub(super) streams: Arc<StreamTable>,
+    pub(super) shutdown: CancellationToken,
+}
+
+type Shared = State<Arc<Face>>;
+type Answer = Result<Response, ApiError>;
+
+pub(super) fn router(face: Arc<Face>) -> Router {
+    let routes = Router::new()
+        .route("/version", get(version))
+        .route("/address", get(address))
+        .route("/status", get(status))
+        .route(
+            "/deployment/{dseq}/manifest",
+            get(manifest_status).put(put_manifest),
+        )
+        .route("/lease/{dseq}/{gseq}/{oseq}/status", get(lease_status))
+        .route("/lease/{dseq}/{gseq}/{oseq}/logs", get(lease_logs))
+        .fallback(route_missing)
+        .method_not_allowed_fallback(route_missing)
+        .with_state(face.clone());
+    with_deadline(catch_panic(routes), DEADLINE).layer(from_fn_with_state(face, admission))
+}
+
+/// Rate of each peer, number of requests at once, and the count of what was answered.
+async fn admission(State(face): Shared, request: Request, next: Next) -> Response {
+    let response = match admit(&face, &request) {
+        Ok(_place) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    face.metrics.tenant_request(response.status().as_u16());
+    response
+}
+
+fn admit<'a>(face: &'a Face, request: &Request) -> ApiResult<tokio::sync::SemaphorePermit<'a>> {
+    if let Some(Peer::Tcp(address)) = request.extensions().get()
+        && !face.peers.request(*address)
+    {
+        face.metrics.rate_limited();
+        return Err(ApiError::new(
+            ErrorCode::RateLimited,
+            "too many requests from this network address",
+            "ask less often",
+        ));
+    }
+    face.room.try_acquire().map_err(|_| {
+        ApiError::new(
+            ErrorCode::Unavailable,
+            "the provider is busy",
+            "ask again in a second",
+        )
+    })
+}
+
+async fn version() -> Response {
+    #[derive(serde::Serialize)]
+    struct Version {
+        version: &'static str,
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    json(StatusCode::OK, &Version { version })
+}
+
+async fn address(State(face): Shared) -> Response {
+    #[derive(serde::Serialize)]
+    struct Provider<'a> {
+        address: &'a Address,
+        chain_id: &'a str,
+    }
+    let Verifier {
+        provider, chain_id, ..
+    } = &face.verifier;
+    json(
+        StatusCode::OK,
+        &Provider {
+            address: provider,
+            chain_id,
+        },
+    )
+}
+
+async fn status(State(face): Shared) -> Answer {
+    Ok(json(StatusCode::OK, &face.api.public_status().await?))
+}
+
+/// Who asks, and what they sent. The order of the checks: form and time (free), body (bounded), signature, owner, nonce.
+async fn authenticate(face: &Face, dseq: u64, request: Request) -> ApiResult<(Address, Parts, Bytes)> {
+    let (parts, body) = request.into_parts();
+    let now = face.clock.now();
+    let claim = face.verifier.claim(&parts.headers, now)?;
+    let body = read_body(body, MANIFEST_BYTES_MAX, BODY_TIMEOUT).await?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let signed = face.verifier.signed(claim, parts.method.as_str(), path, &body)?;
+    let owners = face.api.owners(dseq).await?;
+    if !owners.contains(&signed.owner) {
+        return Err(not_yours(dseq, &signed.owner, !owners.is_empty()));
+    }
+    face.verifier.first_time(&signed, face.clock.now())?;
+    Ok((signed.owner, parts, body))
+}
+
+fn not_yours(dseq: u64, owner: &Address, exists: bool) -> ApiError {
+    if exists {
+        return ApiError::new(
+            ErrorCode::Forbidden,
+            format!("{owner} has no lease of this provider under deployment {dseq}"),
+            "sign with the account that made the deployment",
+        );
+    }
+    ApiError::new(
+        ErrorCode::NotFound,
+        format!("this provider has no lease under deployment {dseq}"),
+        "check the number; a lease that was just made is known within a few blocks",
+    )
+}
+
+fn number<T: std::str::FromStr>(name: &str, text: &str) -> ApiResult<T> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("{name} is not a number: {text:?}"),
+            "",
+        )
+    })
+}
+
+type LeasePath = Path<(String, String, String)>;
+
+async fn authenticate_lease(
+    face: &Face,
+    Path((dseq, gseq, oseq)): LeasePath,
+    request: Request,
+) -> ApiResult<(LeaseId, Parts)> {
+    let (dseq, gseq, oseq) = (
+        number("dseq", &dseq)?,
+        number("gseq", &gseq)?,
+        number("oseq", &oseq)?,
+    );
+    let (owner, parts, _) = authenticate(face, dseq, request).await?;
+    let order = OrderId::new(owner, dseq, gseq, oseq);
+    Ok((LeaseId::new(order, face.verifier.provider.clone()), parts))
+}
+
+async fn put_manifest(State(face): Shared, Path(dseq): Path<String>, request: Request) -> Answer {
+    let dseq = number("dseq", &dseq)?;
+    let (owner, _, body) = authenticate(&face, dseq, request).await?;
+    let manifest = std::str::from_utf8(&body)
+        .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "the manifest is not UTF-8 text", ""))?;
+    let deployment = DeploymentId::new(owner, dseq);
+    let receipt = face.api.put_manifest(&deployment, manifest).await?;
+    Ok(json(StatusCode::OK, &receipt))
+}
+
+async fn manifest_status(State(face): Shared, Path(dseq): Path<String>, request: Request) -> Answer {
+    let dseq = number("dseq", &dseq)?;
+    let (owner, ..) = authenticate(&face, dseq, request).await?;
+    let status = face.api.manifest_status(&DeploymentId::new(owner, dseq)).await?;
+    Ok(json(StatusCode::OK, &status))
+}
+
+async fn lease_status(State(face): Shared, path: LeasePath, request: Request) -> Answer {
+    let (lease, _) = authenticate_lease(&face, path, request).await?;
+    Ok(json(StatusCode::OK, &face.api.lease_status(&lease).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Logs {
+    service: Option<String>,
+    replica: Option<u32>,
+    tail: Option<usize>,
+    after: Option<u64>,
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn lease_logs(State(face): Shared, path: LeasePath, request: Request) -> Answer {
+    let (lease, parts) = authenticate_lease(&face, path, request).await?;
+    let Query(asked) = Query::<Logs>::try_from_uri(&parts.uri)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidRequest, error.body_text(), ""))?;
+    if asked.tail.is_some_and(|tail| tail > TAIL_MAX) {
+        let message = format!("at most {TAIL_MAX} lines can be asked for");
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message, ""));
+    }
+    let query = LogQuery {
+        service: asked.service,
+        replica: asked.replica,
+        after: asked.after,
+        tail: asked.tail,
+    };
+    let place = face.streams.open(lease.owner())?;
+    let lines = face.api.lease_logs(&lease, &query, asked.follow).await?;
+    let plain = parts
+        .headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
+    let format = if plain { Format::Plain } else { Format::Json };
+    let body = log_body(lines, format, place, face.shutdown.clone());
+    let headers = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
