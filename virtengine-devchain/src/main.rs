@@ -1,0 +1,2 @@
+//! `virtengine-devchain`.
+fn main() {}
