@@ -1,4 +1,5 @@
 //! The faces from outside: over real sockets, with real signatures.
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests")]
 
 mod clock;
 mod health;
