@@ -161,7 +161,7 @@ impl<'p, 'd> Cursor<'p, 'd> {
         let number = digits.then(|| scalar.text.parse::<u64>().ok()).flatten();
         match number {
             Some(number) if range.contains(&number) => Some(number),
-            _ if *range.end() == u64::MAX => self.invalid(
+            _ if *range.end() >= u64::from(u32::MAX) => self.invalid(
                 problems,
                 scalar,
                 &format!("a whole number of at least {}", range.start()),

@@ -209,6 +209,7 @@ impl WireExpose {
     }
 
     /// The order of the canonical form.
+    #[cfg(feature = "std")]
     pub(super) fn sort_key(&self) -> (&str, u16, &'static str, bool) {
         (
             &self.service,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::model::Group;
 use super::{ValidManifest, Version, v1, v2beta1};
 use crate::document::{self, Code, Cursor, Fields, Problem, Problems};
+use crate::units::Resources;
 
 /// Reads and checks a manifest in YAML or JSON; the version is told by its `version` field.
 ///
@@ -77,9 +78,14 @@ fn version(root: &Fields<'_, '_>, problems: &mut Problems) -> Option<Version> {
 
 /// Later sums must not overflow. Only v1 can get there: v2beta1 bounds every unit.
 fn check_totals(root: &Fields<'_, '_>, groups: &[Group], problems: &mut Problems) {
-    let specs = groups.iter().map(Group::spec);
-    let totals: Result<Vec<_>, _> = specs.map(|spec| spec.total()).collect();
-    if totals.is_err() {
+    let all = groups.iter().flat_map(Group::services);
+    let total = all
+        .map(super::Service::spec)
+        .try_fold(Resources::ZERO, |sum, spec| {
+            let one = spec.resources()?;
+            sum.checked_add(&one.checked_mul(u64::from(spec.count))?)
+        });
+    if total.is_err() {
         root.error(
             Code::InvalidValue,
             problems,

@@ -36,17 +36,17 @@ pub(super) fn networks<'d>(at: Cursor<'_, 'd>, problems: &mut Problems) -> Vec<&
             continue;
         };
         fields.only(&["name", "type", "cidr"], problems);
-        if let Some(at) = fields.require("name", problems) {
-            if let Some(name) = label(at, problems) {
-                if names.contains(&name) {
-                    problems.error(
-                        Code::DuplicateName,
-                        at,
-                        format!("network {name} is declared twice"),
-                    );
-                }
-                names.push(name);
+        if let Some(at) = fields.require("name", problems)
+            && let Some(name) = label(at, problems)
+        {
+            if names.contains(&name) {
+                problems.error(
+                    Code::DuplicateName,
+                    at,
+                    format!("network {name} is declared twice"),
+                );
             }
+            names.push(name);
         }
         if let Some(at) = fields.get("type") {
             at.one_of(Code::InvalidValue, &[("private", ()), ("public", ())], problems);

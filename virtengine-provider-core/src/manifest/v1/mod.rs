@@ -1,8 +1,10 @@
 //! Version `v1` (spec/reference.md §3.1): a list of services with networks, volumes, constraints and hooks beside it.
 
 mod declared;
+mod ports;
 mod probe;
 mod service;
+mod storage;
 
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;

@@ -4,16 +4,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::declared::{Declared, Volume, positive_bytes};
+use super::declared::{Declared, positive_bytes};
+use super::ports::ports;
 use super::probe::health_check;
+use super::storage::Storage;
 use crate::document::{Code, Cursor, Fields, Problems, Scalar};
-use crate::manifest::limits::{
-    IMAGE_BYTES_MAX, PORTS_MAX, REPLICAS_MAX, SERVICES_MAX, VOLUMES_MAX, WORDS_MAX,
-};
-use crate::manifest::model::{HttpOptions, Mount, Service, Wire, WireExpose};
-use crate::manifest::names::{at_most, is_env_name, is_image_reference, is_mount_path, label, word, words};
-use crate::market::{Attribute, StorageVolume};
-use crate::workload::{ExposeSpec, Hooks, Protocol, RestartPolicy, ServiceKind, ServiceSpec, VolumeSpec};
+use crate::manifest::limits::{IMAGE_BYTES_MAX, REPLICAS_MAX, SERVICES_MAX, WORDS_MAX};
+use crate::manifest::model::{Service, Wire};
+use crate::manifest::names::{at_most, is_env_name, is_image_reference, label, word, words};
+use crate::market::Attribute;
+use crate::workload::{Hooks, RestartPolicy, ServiceKind, ServiceSpec};
 
 const FIELDS: [&str; 14] = [
     "name",
@@ -56,7 +56,7 @@ pub(super) fn services(
             let message = format!("service {} is there twice", service.spec.name);
             problems.error(
                 Code::DuplicateName,
-                fields.get("name").unwrap_or(item.here()),
+                fields.get("name").unwrap_or_else(|| item.here()),
                 message,
             );
         }
@@ -107,16 +107,6 @@ fn service(
     if let Some(at) = fields.get("network_refs") {
         network_refs(at, declared.networks.as_deref(), problems);
     }
-    let restarts = [
-        ("", RestartPolicy::Always),
-        ("always", RestartPolicy::Always),
-        ("on-failure", RestartPolicy::OnFailure),
-        ("never", RestartPolicy::Never),
-    ];
-    let restart = fields
-        .get("restart_policy")
-        .and_then(|at| at.one_of(Code::InvalidValue, &restarts, problems))
-        .unwrap_or_default();
     let health = fields
         .get("health_check")
         .and_then(|at| health_check(at, problems));
@@ -145,7 +135,7 @@ fn service(
         gpu_models: asked.gpu_model.into_iter().collect(),
         volumes: storage.volumes,
         exposes,
-        restart,
+        restart: restart(fields, problems),
         health,
         hooks: hooks.clone(),
         credentials: None,
@@ -154,6 +144,24 @@ fn service(
         spec,
         price: None,
         wire,
+    }
+}
+
+fn restart(fields: &Fields<'_, '_>, problems: &mut Problems) -> RestartPolicy {
+    let policies = [
+        ("always", RestartPolicy::Always),
+        ("on-failure", RestartPolicy::OnFailure),
+        ("never", RestartPolicy::Never),
+    ];
+    let Some(at) = fields.get("restart_policy") else {
+        return RestartPolicy::default();
+    };
+    match at.text(problems) {
+        // As in the reference, an empty text means that nothing was said.
+        None | Some("") => RestartPolicy::default(),
+        Some(_) => at
+            .one_of(Code::InvalidValue, &policies, problems)
+            .unwrap_or_default(),
     }
 }
 
@@ -320,234 +328,6 @@ fn gpu_model(at: Cursor<'_, '_>, gpus: u64, problems: &mut Problems) -> Option<S
         Some((vendor @ ("nvidia" | "amd" | "intel"), model)) => format!("vendor/{vendor}/model/{model}"),
         _ => format!("vendor/*/model/{name}"),
     })
-}
-
-fn ports(at: Cursor<'_, '_>, problems: &mut Problems) -> (Vec<ExposeSpec>, Vec<WireExpose>) {
-    let (mut exposes, mut wire) = (Vec::new(), Vec::new());
-    let Some(items) = at.list(problems) else {
-        return (exposes, wire);
-    };
-    at_most(at, items.len(), PORTS_MAX, "ports", problems);
-    let mut names = BTreeSet::new();
-    for item in items.iter().take(PORTS_MAX) {
-        let Some(fields) = item.map(problems) else {
-            continue;
-        };
-        fields.only(
-            &["name", "container_port", "protocol", "expose", "external_port"],
-            problems,
-        );
-        if let Some(at) = fields.get("name") {
-            if let Some(name) = label(at, problems) {
-                if !names.insert(name) {
-                    problems.error(Code::DuplicateName, at, format!("port {name} is there twice"));
-                }
-            }
-        }
-        let Some(expose) = port(&fields, problems) else {
-            continue;
-        };
-        let same = |other: &ExposeSpec| other.port == expose.port && other.protocol == expose.protocol;
-        if exposes.iter().any(same) {
-            let message = format!("port {} is there twice", expose.port);
-            problems.error(
-                Code::DuplicateName,
-                fields.get("container_port").unwrap_or(item.here()),
-                message,
-            );
-        }
-        wire.push(wire_expose(&expose));
-        exposes.push(expose);
-    }
-    wire.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-    (exposes, wire)
-}
-
-fn port(fields: &Fields<'_, '_>, problems: &mut Problems) -> Option<ExposeSpec> {
-    let port = fields
-        .require("container_port", problems)
-        .and_then(|at| at.port(problems));
-    let protocols = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
-    let protocol = match fields.get("protocol") {
-        Some(at) => at.one_of(Code::InvalidValue, &protocols, problems),
-        None => Some(Protocol::Tcp),
-    };
-    let global = fields
-        .get("expose")
-        .and_then(|at| at.boolean(problems))
-        .unwrap_or(false);
-    let external = match fields.get("external_port") {
-        Some(at) => at.integer(0..=65_535, problems).and_then(|port| {
-            if port > 0 && !global {
-                problems.error(Code::InvalidValue, at, "an external port needs expose: true");
-            }
-            u16::try_from(port).ok()
-        }),
-        None => Some(0),
-    };
-    let (port, external) = (port?, external?);
-    Some(ExposeSpec {
-        port,
-        external_port: if external == 0 { port } else { external },
-        protocol: protocol?,
-        global,
-        to_services: Vec::new(),
-        hosts: Vec::new(),
-        ip: None,
-    })
-}
-
-fn wire_expose(expose: &ExposeSpec) -> WireExpose {
-    WireExpose {
-        port: expose.port,
-        external_port: if expose.external_port == expose.port {
-            0
-        } else {
-            expose.external_port
-        },
-        protocol: expose.protocol,
-        service: String::new(),
-        global: expose.global,
-        hosts: None,
-        http: HttpOptions::default(),
-        ip: String::new(),
-        sequence_number: 0,
-    }
-}
-
-/// Name of the scratch space that `resources.storage` asks for, as on chain.
-const SCRATCH: &str = "default";
-
-#[derive(Default)]
-struct Storage {
-    volumes: Vec<VolumeSpec>,
-    wire: Vec<StorageVolume>,
-    mounts: Vec<Mount>,
-}
-
-impl Storage {
-    fn new(scratch_bytes: u64) -> Self {
-        let mut storage = Self::default();
-        if scratch_bytes > 0 {
-            storage.wire.push(StorageVolume {
-                name: SCRATCH.to_owned(),
-                bytes: scratch_bytes,
-                attributes: Vec::new(),
-            });
-            storage.volumes.push(VolumeSpec {
-                name: SCRATCH.to_owned(),
-                bytes: scratch_bytes,
-                mount: None,
-                persistent: false,
-                class: None,
-                read_only: false,
-            });
-        }
-        storage
-    }
-
-    fn mount_all(
-        &mut self,
-        at: Cursor<'_, '_>,
-        declared: Option<&BTreeMap<&str, Volume>>,
-        problems: &mut Problems,
-    ) {
-        let Some(items) = at.list(problems) else {
-            return;
-        };
-        at_most(at, items.len(), VOLUMES_MAX, "volumes", problems);
-        for item in items.iter().take(VOLUMES_MAX) {
-            if let Some(fields) = item.map(problems) {
-                self.mount(&fields, declared, problems);
-            }
-        }
-        self.mounts.sort_by(|a, b| a.volume.cmp(&b.volume));
-    }
-
-    fn mount(
-        &mut self,
-        fields: &Fields<'_, '_>,
-        declared: Option<&BTreeMap<&str, Volume>>,
-        problems: &mut Problems,
-    ) -> Option<()> {
-        fields.only(&["name", "mount_path", "read_only", "sub_path"], problems);
-        let path = fields
-            .require("mount_path", problems)
-            .and_then(|at| self.mount_path(at, problems));
-        let read_only = fields
-            .get("read_only")
-            .and_then(|at| at.boolean(problems))
-            .unwrap_or(false);
-        if let Some(at) = fields.get("sub_path") {
-            if !at.text(problems)?.is_empty() {
-                problems.notice(Code::NotCarriedOut, at, "the whole volume is mounted", None);
-            }
-        }
-        let at = fields.require("name", problems)?;
-        let name = label(at, problems)?;
-        let Some(volume) = declared.and_then(|declared| declared.get(name)) else {
-            problems.error(
-                Code::UndefinedReference,
-                at,
-                format!("volume {name} is not declared"),
-            );
-            return None;
-        };
-        if self.volumes.iter().any(|other| other.name == name) {
-            problems.error(Code::DuplicateName, at, format!("volume {name} is mounted twice"));
-        }
-        let path = path?;
-        self.wire.push(StorageVolume {
-            name: name.to_owned(),
-            bytes: volume.bytes,
-            attributes: volume.attributes(),
-        });
-        self.mounts.push(Mount {
-            volume: name.to_owned(),
-            path: path.clone(),
-            read_only,
-        });
-        self.volumes.push(VolumeSpec {
-            name: name.to_owned(),
-            bytes: volume.bytes,
-            mount: Some(path),
-            persistent: volume.persistent,
-            class: volume.class.clone(),
-            read_only,
-        });
-        Some(())
-    }
-
-    fn mount_path(&self, at: Cursor<'_, '_>, problems: &mut Problems) -> Option<String> {
-        let path = at.text(problems)?;
-        if !is_mount_path(path) {
-            problems.error_hint(
-                Code::InvalidValue,
-                at,
-                "not an absolute path below the root",
-                "for example /var/lib/data",
-            );
-            return None;
-        }
-        if self.mounts.iter().any(|other| other.path == path) {
-            problems.error(Code::DuplicateName, at, format!("{path} is mounted twice"));
-        }
-        Some(path.to_owned())
-    }
-}
-
-impl Volume {
-    fn attributes(&self) -> Vec<Attribute> {
-        let class = self.class.iter().map(|class| ("class", class.clone()));
-        let persistent = self.persistent.then(|| ("persistent", "true".to_owned()));
-        class
-            .chain(persistent)
-            .map(|(key, value)| Attribute {
-                key: key.to_owned(),
-                value,
-            })
-            .collect()
-    }
 }
 
 fn network_refs(at: Cursor<'_, '_>, declared: Option<&[&str]>, problems: &mut Problems) {

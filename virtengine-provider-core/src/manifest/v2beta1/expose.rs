@@ -256,7 +256,7 @@ fn targets(
             problems.error_hint(
                 Code::RequiredField,
                 item,
-                "says neither who may reach the port",
+                "does not say who may reach the port",
                 "global: true or service: NAME",
             );
         }

@@ -54,6 +54,7 @@ pub(super) fn read(root: &Fields<'_, '_>, problems: &mut Problems) -> Vec<Group>
     let mut groups = deployment::groups(at, &known, problems);
     endpoints::check_use(root, &services, &endpoints, problems);
     endpoints::number(&services, &mut groups);
+    service::check_hosts(&services, problems);
     service::check_reachable(services_at, &services, problems);
     groups
 }

@@ -245,7 +245,7 @@ fn storage_attributes(at: Cursor<'_, '_>, problems: &mut Problems) -> Vec<Attrib
         }
         _ => {}
     }
-    let class = class.or(persistent.then_some("default"));
+    let class = class.or_else(|| persistent.then_some("default"));
     let attribute = |key: &str, value: &str| Attribute {
         key: key.to_owned(),
         value: value.to_owned(),

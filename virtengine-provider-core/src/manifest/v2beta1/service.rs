@@ -271,6 +271,20 @@ pub(super) fn check_service<'d>(
     Some(name)
 }
 
+/// Reports a host name that two services want.
+pub(super) fn check_hosts(services: &Services<'_, '_>, problems: &mut Problems) {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, service) in services {
+        for host in service.exposed.iter().flat_map(|expose| &expose.hosts) {
+            let other = taken.insert(host, name);
+            if let Some(other) = other.filter(|other| other != name) {
+                let message = format!("host {host} is taken by service {other} already");
+                problems.error(Code::DuplicateName, service.at, message);
+            }
+        }
+    }
+}
+
 /// Says when nothing can be reached from outside, and when a service is not deployed anywhere.
 pub(super) fn check_reachable(at: Cursor<'_, '_>, services: &Services<'_, '_>, problems: &mut Problems) {
     let mut rules = services.values().flat_map(|service| &service.exposes);
