@@ -1,12 +1,14 @@
 //! The client that everything else is built on: one chain behind several endpoints.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prost::{Message, Name};
 use virtengine_provider_core::id::{Address, DeploymentId, Height, LeaseId};
 use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::chain::{ChainError, Head};
 
+use crate::block_time::BlockTime;
 use crate::config::{ChainConfig, ConfigError};
 use crate::proto::cosmos::auth::v1beta1::{QueryAccountInfoRequest, QueryAccountInfoResponse};
 use crate::proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
@@ -43,6 +45,7 @@ pub struct ChainClient(Arc<Shared>);
 struct Shared {
     pool: Pool,
     config: ChainConfig,
+    block_time: Mutex<BlockTime>,
 }
 
 /// An account as the chain has it.
@@ -72,7 +75,12 @@ impl ChainClient {
     /// [`ConfigError`] with every setting that cannot be used.
     pub fn new(config: ChainConfig) -> Result<Self, ConfigError> {
         let pool = Pool::new(&config)?;
-        Ok(Self(Arc::new(Shared { pool, config })))
+        let block_time = Mutex::new(BlockTime::new(config.block_time));
+        Ok(Self(Arc::new(Shared {
+            pool,
+            config,
+            block_time,
+        })))
     }
 
     /// The settings.
@@ -90,7 +98,7 @@ impl ChainClient {
     /// Asks every endpoint now, then tells what is known of each.
     pub async fn ping(&self) -> Vec<EndpointStatus> {
         // Who does not answer is in the list with the reason.
-        let _ = self.0.pool.head().await;
+        let _ = self.newest().await;
         self.0.pool.status()
     }
 
@@ -98,9 +106,20 @@ impl ChainClient {
         &self.0.pool
     }
 
-    /// The newest block, possibly a few seconds old.
-    pub(crate) async fn recent_head(&self) -> Result<Head, ChainError> {
-        self.0.pool.recent_head().await
+    /// How long a block takes: measured once enough of them have passed by, `chain.block_time` before.
+    #[must_use]
+    pub fn block_time(&self) -> Duration {
+        let time = self.0.block_time.lock();
+        time.unwrap_or_else(PoisonError::into_inner).estimate()
+    }
+
+    /// The newest block, asked now.
+    pub(crate) async fn newest(&self) -> Result<Head, ChainError> {
+        let head = self.0.pool.head().await?;
+        let time = self.0.block_time.lock();
+        time.unwrap_or_else(PoisonError::into_inner)
+            .saw(head.height, head.time);
+        Ok(head)
     }
 
     /// An account's number and sequence, in the newest block.

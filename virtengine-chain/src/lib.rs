@@ -1,10 +1,13 @@
 //! Client of the VirtEngine chain over CometBFT RPC: transactions, queries, block follower, event decoding.
 
 pub mod account;
+mod block_time;
 mod client;
 mod config;
 pub mod event;
+pub mod follower;
 pub mod message;
+pub mod pipeline;
 #[rustfmt::skip]
 pub mod proto;
 mod query;
@@ -15,3 +18,5 @@ pub mod wire;
 
 pub use client::{AccountState, ChainClient, LeasePayment};
 pub use config::{ChainConfig, ConfigError, ConfigProblem};
+pub use follower::{Follower, FollowerEvent};
+pub use pipeline::{Batch, Pipeline};

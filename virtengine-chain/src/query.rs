@@ -46,7 +46,7 @@ impl ChainClient {
 #[async_trait]
 impl ChainQuery for ChainClient {
     async fn head(&self) -> Result<Head, ChainError> {
-        self.pool().head().await
+        self.newest().await
     }
 
     async fn open_orders(&self) -> Result<Vec<Order>, ChainError> {

@@ -15,5 +15,6 @@ pub use error::RpcError;
 pub use health::{EndpointHealth, EndpointStatus};
 pub use url::{EndpointUrl, UrlError};
 
-pub(crate) use pool::Pool;
+pub(crate) use answer::announced_height;
+pub(crate) use pool::{CallError, Pool};
 pub(crate) use tls::client_config;

@@ -96,12 +96,6 @@ impl Pool {
         self.sampled_head()
     }
 
-    /// The newest block as last told, asked only when that is long ago.
-    pub(crate) async fn recent_head(&self) -> Result<Head, ChainError> {
-        self.sample(SAMPLE_AGE_MAX).await;
-        self.sampled_head()
-    }
-
     fn sampled_head(&self) -> Result<Head, ChainError> {
         let views = self.views();
         let best = health::usable(&views, self.lag_max, Instant::now())
