@@ -136,8 +136,7 @@ pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), V
             if signature.normalize_s() != signature {
                 return Err(VerifyError::HighS);
             }
-            key.verify(message, &signature)
-                .map_err(|_| VerifyError::Mismatch)
+            key.verify(message, &signature).map_err(|_| VerifyError::Mismatch)
         }
         Algorithm::P256 => {
             let key = compressed(&key.bytes)
@@ -148,8 +147,7 @@ pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), V
             if signature.normalize_s() != signature {
                 return Err(VerifyError::HighS);
             }
-            key.verify(message, &signature)
-                .map_err(|_| VerifyError::Mismatch)
+            key.verify(message, &signature).map_err(|_| VerifyError::Mismatch)
         }
     }
 }
@@ -160,8 +158,7 @@ fn verify_ed25519(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Ve
         .ok()
         .and_then(|bytes| ed25519_dalek::VerifyingKey::from_bytes(bytes).ok())
         .ok_or(VerifyError::PublicKey)?;
-    let signature =
-        ed25519_dalek::Signature::from_slice(signature).map_err(|_| VerifyError::Malformed)?;
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| VerifyError::Malformed)?;
     key.verify_strict(message, &signature)
         .map_err(|_| VerifyError::Mismatch)
 }

@@ -136,8 +136,8 @@ pub enum KeyError {
         /// Its state.
         state: KeyState,
     },
-    /// The purpose has no key that may be used.
-    #[error("there is no active {purpose} key")]
+    /// The purpose has no key that is, or may come, into use.
+    #[error("there is no {purpose} key in use")]
     NoKey {
         /// The purpose asked for.
         purpose: Purpose,
@@ -315,7 +315,10 @@ impl KeyError {
     pub fn remedy(&self) -> String {
         match self {
             Self::NotInitialized { dir } => {
-                format!("create it with `keys init --key-dir {}`, or name the right directory", dir.display())
+                format!(
+                    "create it with `keys init --key-dir {}`, or name the right directory",
+                    dir.display()
+                )
             }
             Self::AlreadyInitialized { .. } => {
                 "use the store that is there, or name another directory; nothing was overwritten".to_owned()
@@ -342,7 +345,9 @@ impl KeyError {
     const fn fixed_remedy(&self) -> &'static str {
         match self {
             Self::Locked => "unlock the key store with its passphrase",
-            Self::WrongPassphrase => "give the passphrase that the store was created with; without it the keys are lost",
+            Self::WrongPassphrase => {
+                "give the passphrase that the store was created with; without it the keys are lost"
+            }
             Self::Damaged { .. } => "restore the whole key directory from a backup and check the disk",
             Self::Tampered { .. } => {
                 "find out who changed it; then restore the whole key directory, not single files, from one backup"
@@ -354,14 +359,20 @@ impl KeyError {
             }
             Self::Held { .. } => "stop the other process first, or use a command that only reads",
             Self::ReadOnly => "open the key store for changes",
-            Self::KeyExists { .. } => "use the existing key; a new one is possible once it is deactivated or compromised",
-            Self::NoKey { .. } => "create one with `keys generate`, or resume the suspended one",
+            Self::KeyExists { .. } => {
+                "use the existing key; a new one is possible once it is deactivated or compromised"
+            }
+            Self::NoKey { .. } => "create one with `keys generate`",
             Self::UnknownKey { .. } => "look at `keys status` for the ids",
             Self::UnsupportedAlgorithm { .. } => "choose an algorithm that the purpose supports",
             Self::StorageNotAvailable { .. } => "use storage_type `file`",
-            Self::Passphrase { .. } => "give the passphrase by file, descriptor, credential, prompt or environment variable",
-            Self::InvalidKey { .. } | Self::Mnemonic { .. } => "check what was given for import; nothing was stored",
-            Self::StateForbids { .. } => "use a key in a state that allows it",
+            Self::Passphrase { .. } => {
+                "give the passphrase by file, descriptor, credential, prompt or environment variable"
+            }
+            Self::InvalidKey { .. } | Self::Mnemonic { .. } => {
+                "check what was given for import; nothing was stored"
+            }
+            Self::StateForbids { .. } => "take the key to a state that allows it, or use another key",
             Self::IllegalTransition { .. } => "look at the life cycle of keys in the operator guide",
             Self::TransitionNotAvailable { .. } => "use a release that contains it",
             Self::TooManyKeys { .. } => "start a new key directory",

@@ -73,8 +73,11 @@ impl Mnemonic {
 
     /// The secp256k1 private key at `path`, without a BIP-39 passphrase (as the chain's own tools do).
     pub(crate) fn derive(&self, path: &str) -> Result<SecretBytes, KeyError> {
-        let parsed = bip32::DerivationPath::from_str(path)
-            .map_err(|_| problem(format!("{path:?} is not a derivation path such as {ACCOUNT_PATH}")))?;
+        let parsed = bip32::DerivationPath::from_str(path).map_err(|_| {
+            problem(format!(
+                "{path:?} is not a derivation path such as {ACCOUNT_PATH}"
+            ))
+        })?;
         if parsed.len() > PATH_DEPTH_MAX {
             return Err(problem(format!("a path has at most {PATH_DEPTH_MAX} steps")));
         }

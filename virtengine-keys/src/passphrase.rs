@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, geteuid, getpid, pidfd_getfd, pidfd_open};
 use zeroize::Zeroizing;
 
 use crate::error::KeyError;
@@ -97,10 +99,9 @@ impl PassphraseSource {
     /// The source cannot be read, is readable by others, or holds nothing.
     pub fn read(&self, wanted_for: PassphraseUse) -> Result<Passphrase, KeyError> {
         let bytes = match self {
-            // The descriptor is opened a second time by name, since taking it over would need unsafe code.
-            Self::Fd(fd) => self.read_file(Path::new(&format!("/dev/fd/{fd}")), None)?,
-            Self::File(path) => self.read_file(path, Some(0o077))?,
-            Self::Credential(name) => self.read_file(&self.credential_path(name)?, Some(0o007))?,
+            Self::Fd(fd) => self.read_to_end(self.duplicate(*fd)?)?,
+            Self::File(path) => self.read_file(path, 0o077)?,
+            Self::Credential(name) => self.read_file(&self.credential_path(name)?, 0o007)?,
             Self::Prompt(prompt) => self.read_prompt(prompt.as_ref(), wanted_for)?,
             Self::Env(name) => std::env::var(name)
                 .map(|value| SecretBytes::new(value.into_bytes()))
@@ -138,35 +139,53 @@ impl PassphraseSource {
             .ok_or_else(|| self.problem("CREDENTIALS_DIRECTORY is not set: the service has no credentials"))
     }
 
-    /// Symbolic links are followed (secret mounts are made of them); what counts is the file at the end.
-    fn read_file(&self, path: &Path, forbidden: Option<u32>) -> Result<SecretBytes, KeyError> {
+    /// Another handle to descriptor `fd`. Taking the number itself over would need unsafe code; asking the kernel for a copy of "the
+    /// descriptor of that process", the process being this one, does not. Where that call is forbidden, opening it by name serves in
+    /// most cases.
+    fn duplicate(&self, fd: RawFd) -> Result<File, KeyError> {
+        let copy = pidfd_open(getpid(), PidfdFlags::empty())
+            .and_then(|process| pidfd_getfd(process, fd, PidfdGetfdFlags::empty()));
+        match copy {
+            Ok(copy) => Ok(File::from(copy)),
+            Err(Errno::BADF) => Err(self.problem("there is no such descriptor")),
+            Err(_) => File::open(format!("/dev/fd/{fd}")).map_err(|error| self.problem(error.to_string())),
+        }
+    }
+
+    /// Symbolic links are followed (secret mounts are made of them); what counts is the file at the end. `forbidden` are the mode bits
+    /// that it must not have.
+    fn read_file(&self, path: &Path, forbidden: u32) -> Result<SecretBytes, KeyError> {
         let failed = |error: std::io::Error| self.problem(error.to_string());
         let file = File::open(path).map_err(failed)?;
-        if let Some(forbidden) = forbidden {
-            let meta = file.metadata().map_err(failed)?;
-            if !meta.is_file() {
-                return Err(self.problem("it is not a regular file"));
-            }
-            if meta.mode() & forbidden != 0 {
-                return Err(KeyError::Mode {
-                    path: path.to_owned(),
-                    mode: meta.mode() & 0o7777,
-                    wanted: 0o600,
-                });
-            }
-            let user = rustix::process::geteuid().as_raw();
-            if meta.uid() != user && meta.uid() != 0 {
-                return Err(KeyError::Owner {
-                    path: path.to_owned(),
-                    owner: meta.uid(),
-                    wanted: user,
-                });
-            }
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Err(self.problem("it is not a regular file"));
         }
+        if meta.mode() & forbidden != 0 {
+            return Err(KeyError::Mode {
+                path: path.to_owned(),
+                mode: meta.mode() & 0o7777,
+                wanted: 0o600,
+            });
+        }
+        let user = geteuid().as_raw();
+        if meta.uid() != user && meta.uid() != 0 {
+            return Err(KeyError::Owner {
+                path: path.to_owned(),
+                owner: meta.uid(),
+                wanted: user,
+            });
+        }
+        self.read_to_end(file)
+    }
+
+    fn read_to_end(&self, file: File) -> Result<SecretBytes, KeyError> {
         // Room for the line end and one byte too many; reserved at once so that no copy stays behind in a freed buffer.
         let limit = PASSPHRASE_BYTES_MAX + 3;
         let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-        file.take(limit as u64).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(limit as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.problem(error.to_string()))?;
         if bytes.ends_with(b"\n") {
             bytes.pop();
             if bytes.ends_with(b"\r") {

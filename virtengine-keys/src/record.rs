@@ -151,20 +151,25 @@ impl KeyState {
     /// Whether the life cycle has the step from this state to `next`.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
-        use KeyState as S;
         match self {
-            S::Created => matches!(next, S::Pending | S::Active | S::Compromised | S::Destroyed),
-            S::Pending => matches!(next, S::Active | S::Compromised | S::Destroyed),
-            S::Active => matches!(
+            Self::Created => matches!(
                 next,
-                S::Rotating | S::Suspended | S::Deactivated | S::Compromised
+                Self::Pending | Self::Active | Self::Compromised | Self::Destroyed
             ),
-            S::Rotating => matches!(next, S::Active | S::Deactivated | S::Compromised),
-            S::Suspended => matches!(next, S::Active | S::Deactivated | S::Archived | S::Compromised),
-            S::Deactivated => matches!(next, S::Archived | S::Compromised | S::Destroyed),
-            S::Archived => matches!(next, S::Compromised | S::Destroyed),
-            S::Compromised => matches!(next, S::Destroyed),
-            S::Destroyed => false,
+            Self::Pending => matches!(next, Self::Active | Self::Compromised | Self::Destroyed),
+            Self::Active => matches!(
+                next,
+                Self::Rotating | Self::Suspended | Self::Deactivated | Self::Compromised
+            ),
+            Self::Rotating => matches!(next, Self::Active | Self::Deactivated | Self::Compromised),
+            Self::Suspended => matches!(
+                next,
+                Self::Active | Self::Deactivated | Self::Archived | Self::Compromised
+            ),
+            Self::Deactivated => matches!(next, Self::Archived | Self::Compromised | Self::Destroyed),
+            Self::Archived => matches!(next, Self::Compromised | Self::Destroyed),
+            Self::Compromised => matches!(next, Self::Destroyed),
+            Self::Destroyed => false,
         }
     }
 

@@ -102,7 +102,10 @@ impl SignFor {
         if allowed {
             return Ok(());
         }
-        Err(SignError::Refused(format!("key {} is {}", record.id, record.state)))
+        Err(SignError::Refused(format!(
+            "key {} is {}",
+            record.id, record.state
+        )))
     }
 }
 
@@ -129,7 +132,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Wipes the secrets from memory; signers answer [`SignError::Locked`] from then on.
     fn lock(&self);
 
-    /// All keys, in the order of their ids; works while locked.
+    /// All keys, in the order of their ids. Works while locked; then they need not be authenticated.
     ///
     /// # Errors
     /// The records cannot be read.

@@ -170,7 +170,7 @@ impl KeyStore {
         self.storage.is_locked()
     }
 
-    /// All keys; works while locked.
+    /// All keys. Works while locked; then they are what the files say, and only an unlock proves that nobody edited them.
     ///
     /// # Errors
     /// The records cannot be read.
@@ -284,13 +284,9 @@ impl KeyStore {
     /// The record of the active key of `purpose`; works while locked.
     ///
     /// # Errors
-    /// There is none, or the records cannot be read.
+    /// There is none, the one that there is does not sign at present, or the records cannot be read.
     pub fn active(&self, purpose: Purpose) -> Result<KeyRecord, KeyError> {
-        self.storage
-            .records()?
-            .into_iter()
-            .find(|record| record.purpose == purpose && record.state.may_sign())
-            .ok_or(KeyError::NoKey { purpose })
+        self.usable(purpose, "sign", KeyState::may_sign)
     }
 
     /// A signer with the active key of `purpose`. Works while locked: it then answers "locked" until the store is unlocked.
@@ -323,13 +319,7 @@ impl KeyStore {
     /// # Errors
     /// No such key, locked, or the signature is not good.
     pub async fn test_sign(&self, purpose: Purpose) -> Result<TestSignature, KeyError> {
-        let record = self
-            .storage
-            .records()?
-            .into_iter()
-            .filter(|record| record.purpose == purpose && record.state.may_prove_possession())
-            .max_by_key(|record| (record.state.may_sign(), record.generation))
-            .ok_or(KeyError::NoKey { purpose })?;
+        let record = self.usable(purpose, "make a test signature", KeyState::may_prove_possession)?;
         let id = record.id;
         let failed = |problem: String| KeyError::TestSign { id, problem };
         let nonce: [u8; 32] = random()?;
@@ -350,6 +340,29 @@ impl KeyStore {
 
     fn begin_change(&self) -> MutexGuard<'_, ()> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest key of `purpose` whose state `allows` the `operation`, an active one before all others.
+    fn usable(
+        &self,
+        purpose: Purpose,
+        operation: &'static str,
+        allows: impl Fn(KeyState) -> bool,
+    ) -> Result<KeyRecord, KeyError> {
+        let records = self.storage.records()?;
+        let live = records
+            .into_iter()
+            .filter(|record| record.purpose == purpose && record.state.occupies_purpose())
+            .max_by_key(|record| (record.state.may_sign(), allows(record.state), record.generation))
+            .ok_or(KeyError::NoKey { purpose })?;
+        if allows(live.state) {
+            return Ok(live);
+        }
+        Err(KeyError::StateForbids {
+            id: live.id,
+            state: live.state,
+            operation,
+        })
     }
 
     fn import(

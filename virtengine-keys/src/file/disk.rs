@@ -17,6 +17,8 @@ use crate::record::KeyId;
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
 const PERMISSION_BITS: u32 = 0o7777;
+/// On a directory: new files get its group. Inherited from the parent, and harmless, since the group may do nothing.
+const SETGID: u32 = 0o2000;
 /// More names than this in one of our directories are not ours to walk through.
 const NAMES_MAX: usize = 16 * 1024;
 
@@ -151,11 +153,15 @@ impl RealDisk {
         drop(open_folder(rustix::fs::CWD, dir, dir)?);
         make(&dir.join("keys"))?;
         let disk = Self::open(dir)?;
-        let sync = |file: io::Result<()>, path: &Path| file.map_err(|error| KeyError::io("sync", path, error));
+        let sync =
+            |file: io::Result<()>, path: &Path| file.map_err(|error| KeyError::io("sync", path, error));
         sync(disk.sync_folder(Folder::Root), dir)?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync(File::open(parent).and_then(|parent| parent.sync_all()), parent)?;
-        }
+        let parent = match dir.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => return Ok(disk),
+        };
+        sync(File::open(parent).and_then(|parent| parent.sync_all()), parent)?;
         Ok(disk)
     }
 
@@ -236,7 +242,10 @@ impl Disk for RealDisk {
                 names.push(name.to_owned());
             }
             if names.len() > NAMES_MAX {
-                return Err(KeyError::damaged(&path, format!("it holds more than {NAMES_MAX} files")));
+                return Err(KeyError::damaged(
+                    &path,
+                    format!("it holds more than {NAMES_MAX} files"),
+                ));
             }
         }
         Ok(names)
@@ -309,7 +318,7 @@ fn stat(path: &Path, file: &OwnedFd) -> Result<Stat, KeyError> {
 
 fn check_folder(path: &Path, stat: &Stat) -> Result<(), KeyError> {
     check_owner(path, stat)?;
-    check_mode(path, stat, DIR_MODE)
+    check_mode(path, stat.st_mode & !SETGID, DIR_MODE)
 }
 
 fn check_file(path: &Path, stat: &Stat) -> Result<(), KeyError> {
@@ -320,7 +329,7 @@ fn check_file(path: &Path, stat: &Stat) -> Result<(), KeyError> {
         });
     }
     check_owner(path, stat)?;
-    check_mode(path, stat, FILE_MODE)?;
+    check_mode(path, stat.st_mode, FILE_MODE)?;
     if stat.st_nlink > 1 {
         return Err(KeyError::HardLink {
             path: path.to_owned(),
@@ -342,8 +351,8 @@ fn check_owner(path: &Path, stat: &Stat) -> Result<(), KeyError> {
     })
 }
 
-fn check_mode(path: &Path, stat: &Stat, wanted: u32) -> Result<(), KeyError> {
-    let mode = stat.st_mode & PERMISSION_BITS;
+fn check_mode(path: &Path, mode: u32, wanted: u32) -> Result<(), KeyError> {
+    let mode = mode & PERMISSION_BITS;
     if mode & !wanted == 0 {
         return Ok(());
     }

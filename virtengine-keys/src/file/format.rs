@@ -353,7 +353,10 @@ fn check_form<T: Serialize>(file: &Path, parsed: &T, bytes: &[u8]) -> Result<(),
     if render(parsed) == bytes {
         return Ok(());
     }
-    Err(KeyError::damaged(file, "it is not in the form that it was written in"))
+    Err(KeyError::damaged(
+        file,
+        "it is not in the form that it was written in",
+    ))
 }
 
 fn render<T: Serialize>(document: &T) -> Vec<u8> {

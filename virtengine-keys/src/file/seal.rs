@@ -112,7 +112,10 @@ impl StoreKey {
             .map(|bytes| Self(SecretBytes::new(bytes)))
             .map_err(|_| KeyError::tampered(file, "the wrapped store key does not fit its header"))?;
         if !same(&store_key.commitment(), &keystore.store_key.commitment) {
-            return Err(KeyError::tampered(file, "the wrapped store key is not the committed one"));
+            return Err(KeyError::tampered(
+                file,
+                "the wrapped store key is not the committed one",
+            ));
         }
         Ok(store_key)
     }
@@ -122,7 +125,10 @@ impl StoreKey {
         if same(&self.mac(keystore), &keystore.mac) {
             return Ok(());
         }
-        Err(KeyError::tampered(file, "the index is not the one that was written"))
+        Err(KeyError::tampered(
+            file,
+            "the index is not the one that was written",
+        ))
     }
 
     /// The MAC of everything in `keystore` but MAC and checksum.
@@ -176,7 +182,10 @@ impl StoreKey {
         let private = PrivateKey::from_bytes(file.algorithm, &secret)
             .map_err(|_| KeyError::tampered(path, "what is sealed is not a private key"))?;
         if private.public_key() != file.record().public_key || KeyId::of(&private.public_key()) != file.id {
-            return Err(KeyError::tampered(path, "the public key is not that of the private key"));
+            return Err(KeyError::tampered(
+                path,
+                "the public key is not that of the private key",
+            ));
         }
         Ok(private)
     }

@@ -70,7 +70,14 @@ impl FileStorage {
         remove_temporaries(disk.as_ref())?;
         match Public::read(disk.as_ref()) {
             Err(KeyError::NotInitialized { .. }) => {}
-            _ => return Err(KeyError::AlreadyInitialized { dir: dir.to_owned() }),
+            Ok(_)
+            | Err(
+                KeyError::Damaged { .. }
+                | KeyError::Tampered { .. }
+                | KeyError::NewerVersion { .. }
+                | KeyError::KdfOutOfBounds { .. },
+            ) => return Err(KeyError::AlreadyInitialized { dir: dir.to_owned() }),
+            Err(error) => return Err(error),
         }
         let store_key = StoreKey::generate()?;
         let mut keystore = KeystoreFile::new(random()?, now, KdfBlock::new(kdf, random()?));
@@ -262,13 +269,8 @@ impl Storage for FileStorage {
     }
 
     fn records(&self) -> Result<Vec<KeyRecord>, KeyError> {
-        let loaded = self.with_unlocked(|unlocked| {
-            unlocked
-                .keys
-                .values()
-                .map(|key| key.record.clone())
-                .collect()
-        });
+        let loaded =
+            self.with_unlocked(|unlocked| unlocked.keys.values().map(|key| key.record.clone()).collect());
         match loaded {
             Some(records) => Ok(records),
             None => Ok(Public::read(self.disk.as_ref())?.records()),
@@ -347,7 +349,11 @@ fn write_keystore(
 /// What a stop halfway left behind. Never holds the only copy of anything: it was not yet renamed into place.
 fn remove_temporaries(disk: &dyn Disk) -> Result<(), KeyError> {
     for folder in [Folder::Root, Folder::Keys] {
-        for file in disk.list(folder)?.into_iter().filter(|file| Name::is_temporary(file)) {
+        for file in disk
+            .list(folder)?
+            .into_iter()
+            .filter(|file| Name::is_temporary(file))
+        {
             let name = Name { folder, file };
             disk.remove(&name)
                 .map_err(|error| KeyError::io("remove", &disk.path(&name), error))?;

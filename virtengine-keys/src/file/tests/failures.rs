@@ -62,7 +62,10 @@ fn fail_everywhere(
 
             let storage = reopen(&prepared, &dir);
             let found = states(&storage);
-            assert!(found == old || is_new(&found), "{fault:?} at call {at}: {found:?}");
+            assert!(
+                found == old || is_new(&found),
+                "{fault:?} at call {at}: {found:?}"
+            );
             assert!(
                 !acknowledged || is_new(&found),
                 "{fault:?} at call {at}: a change was acknowledged and lost"
@@ -154,8 +157,14 @@ fn a_failure_at_any_call_of_creating_a_store_leaves_nothing_or_a_store() {
             let writer = WriterLock::acquire(&real).unwrap();
             let (disk, outcome) = FaultyDisk::new(real, at, fault);
             let right = passphrase("right");
-            let result =
-                FileStorage::init_on(&dir, Box::new(disk), Some(writer), &right, KdfParams::CHEAPEST, NOW);
+            let result = FileStorage::init_on(
+                &dir,
+                Box::new(disk),
+                Some(writer),
+                &right,
+                KdfParams::CHEAPEST,
+                NOW,
+            );
             if !outcome.struck() {
                 result.unwrap();
                 break;
@@ -214,6 +223,9 @@ fn readers_see_whole_states_while_a_writer_works() {
             let reader = FileStorage::open(&dir, Access::ReadOnly).unwrap();
             seen.extend(reader.records().unwrap().iter().map(|record| record.state));
         }
-        assert!(seen.iter().all(|state| matches!(state, KeyState::Active | KeyState::Suspended)));
+        assert!(
+            seen.iter()
+                .all(|state| matches!(state, KeyState::Active | KeyState::Suspended))
+        );
     });
 }

@@ -145,7 +145,11 @@ impl Disk for FaultyDisk {
 
     fn read(&self, name: &Name, bytes_max: usize) -> Result<Option<Vec<u8>>, KeyError> {
         if self.stopped() {
-            return Err(KeyError::io("read", &self.path(name), io::Error::other("stopped")));
+            return Err(KeyError::io(
+                "read",
+                &self.path(name),
+                io::Error::other("stopped"),
+            ));
         }
         self.inner.read(name, bytes_max)
     }

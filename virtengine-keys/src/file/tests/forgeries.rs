@@ -4,6 +4,8 @@ use super::super::format::{Hash, IndexEntry};
 use super::*;
 use crate::KeyError;
 
+type Forge = fn(&mut KeystoreFile);
+
 fn forge_keystore(forge: impl Fn(&mut KeystoreFile)) -> KeyError {
     let prepared = Prepared::new();
     let mut keystore = prepared.keystore();
@@ -14,7 +16,7 @@ fn forge_keystore(forge: impl Fn(&mut KeystoreFile)) -> KeyError {
 
 #[test]
 fn every_forged_field_of_the_key_store_file_is_found() {
-    let tampered: [(&str, fn(&mut KeystoreFile)); 8] = [
+    let tampered: [(&str, Forge); 8] = [
         ("created_at", |file| file.created_at = Timestamp::EPOCH),
         ("wrapped key", |file| file.store_key.ciphertext[0] ^= 1),
         ("nonce", |file| file.store_key.nonce[0] ^= 1),
@@ -39,10 +41,7 @@ fn every_forged_field_of_the_key_store_file_is_found() {
 
 #[test]
 fn a_forged_salt_or_check_value_looks_like_a_wrong_passphrase_and_never_unlocks() {
-    let forgeries: [fn(&mut KeystoreFile); 2] = [
-        |file| file.kdf.salt[0] ^= 1,
-        |file| file.passphrase_check[0] ^= 1,
-    ];
+    let forgeries: [Forge; 2] = [|file| file.kdf.salt[0] ^= 1, |file| file.passphrase_check[0] ^= 1];
     for forge in forgeries {
         let error = forge_keystore(forge);
         assert!(matches!(error, KeyError::WrongPassphrase), "{error}");
@@ -93,7 +92,7 @@ fn the_right_files_unlock_and_only_with_the_right_passphrase() {
     let prepared = Prepared::new();
     assert_eq!(
         prepared.unlock("right").unwrap().records().unwrap(),
-        [prepared.record.clone()]
+        std::slice::from_ref(&prepared.record)
     );
     let error = prepared.unlock("wrong").unwrap_err();
     assert!(matches!(error, KeyError::WrongPassphrase), "{error}");
