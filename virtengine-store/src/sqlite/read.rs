@@ -146,7 +146,7 @@ pub(super) fn recover(
     let after = snapshot.as_ref().map_or(Position(0), |(position, _)| *position);
     let mut events = Vec::new();
     walk(connection, id, path, after, &head, |position, event| {
-        events.push((position, event))
+        events.push((position, event));
     })?;
     let outbox = outbox_checked(connection, id, path, &head)?;
     Ok(Recovered {

@@ -1,4 +1,5 @@
 //! The journal through its public interface.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod damage;
 mod durability;

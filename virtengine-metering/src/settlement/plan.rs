@@ -1,0 +1,224 @@
+//! What to send next.
+
+use virtengine_provider_core::market::{LeaseState, SettlementEscrow};
+use virtengine_provider_core::ports::chain::Message;
+
+use super::books::{Books, ChargeState, is_same};
+use super::escrow::{self, Standing};
+use super::facts::{Action, Facts, Note, Plan, Policy};
+use crate::signed::SignedCharge;
+
+/// What is wanted for the lease of `books`. Asks for nothing that is on chain, or in flight.
+#[must_use]
+pub fn plan(books: &Books, policy: &Policy, facts: &Facts<'_>) -> Plan {
+    let mut plan = Plan::default();
+    if facts.lease.id != *books.lease() {
+        return plan;
+    }
+    for (sequence, held) in books.held() {
+        plan.notes.push(Note::Held {
+            sequence,
+            flags: held.flags.clone(),
+        });
+    }
+    if policy.mode.charges_usage() {
+        if facts.as_of < books.landed() {
+            plan.notes.push(Note::Stale);
+        } else {
+            usage(books, policy, facts, &mut plan);
+        }
+    }
+    if policy.mode.withdraws()
+        && let Some(withdrawal) = withdrawal(books, policy, facts)
+    {
+        plan.actions.push(withdrawal);
+    }
+    plan.actions.truncate(policy.actions_max.max(1));
+    plan
+}
+
+fn usage(books: &Books, policy: &Policy, facts: &Facts<'_>, plan: &mut Plan) {
+    remark_on_strangers(books, facts, &mut plan.notes);
+    let chosen = escrow::choose(
+        facts.escrows,
+        books.lease(),
+        &policy.provider,
+        facts.now,
+        &mut plan.notes,
+    );
+    match chosen {
+        None | Some((_, Standing::Refused(_))) => {}
+        Some((escrow, Standing::Pending)) => activate(books, policy, facts, escrow, plan),
+        Some((escrow, Standing::Ours)) => {
+            record(books, policy, facts, plan);
+            settle(books, policy, facts, escrow, plan);
+        }
+    }
+}
+
+fn activate(books: &Books, policy: &Policy, facts: &Facts<'_>, escrow: &SettlementEscrow, plan: &mut Plan) {
+    plan.notes.push(Note::EscrowPending {
+        escrow_id: escrow.id.clone(),
+    });
+    let sent =
+        |m: &Message| matches!(m, Message::ActivateEscrow { escrow_id, .. } if *escrow_id == escrow.id);
+    let wanted = policy.activate_escrow && facts.lease.state == LeaseState::Active;
+    if wanted && !facts.in_flight.iter().any(sent) {
+        plan.actions.push(Action::Activate(Message::ActivateEscrow {
+            escrow_id: escrow.id.clone(),
+            lease_id: books.lease().to_string(),
+            recipient: policy.provider.clone(),
+        }));
+    }
+}
+
+/// Charges that are neither on chain nor under way, a record's charges together.
+fn record(books: &Books, policy: &Policy, facts: &Facts<'_>, plan: &mut Plan) {
+    let sent = |wanted: &SignedCharge| {
+        let same = |m: &Message| matches!(m, Message::RecordUsage { signature, .. } if *signature == wanted.signature);
+        facts.in_flight.iter().any(same) || facts.usage.iter().any(|usage| is_same(wanted, usage))
+    };
+    let mut messages: Vec<Message> = Vec::new();
+    for (_, entry) in books.entries().filter(|(_, entry)| entry.held.is_none()) {
+        let due = entry
+            .charges
+            .iter()
+            .filter(|(signed, state)| *state == ChargeState::Due && !sent(signed));
+        let due: Vec<Message> = due.map(|(signed, _)| signed.message()).collect();
+        if !messages.is_empty() && messages.len().saturating_add(due.len()) > policy.records_per_tx {
+            plan.actions
+                .push(Action::RecordUsage(core::mem::take(&mut messages)));
+        }
+        if plan.actions.len() >= policy.actions_max {
+            return;
+        }
+        messages.extend(due);
+    }
+    if !messages.is_empty() {
+        plan.actions.push(Action::RecordUsage(messages));
+    }
+}
+
+/// Records on chain that are not paid, by their ids, as far as the escrow reaches.
+fn settle(books: &Books, policy: &Policy, facts: &Facts<'_>, escrow: &SettlementEscrow, plan: &mut Plan) {
+    let order = books.lease().order.to_string();
+    let sent = |m: &Message| matches!(m, Message::SettleOrder { order_id, .. } if *order_id == order);
+    if facts.in_flight.iter().any(sent) {
+        return;
+    }
+    let open = on_chain(books, facts);
+    let Some((_, first)) = open.first() else { return };
+    let balance = escrow::balance(escrow, &first.charge.unit_price.denom);
+    let unpaid = open
+        .iter()
+        .fold(0_u128, |sum, (_, signed)| sum.saturating_add(signed.charge.cost));
+    if balance < unpaid {
+        plan.notes.push(Note::EscrowShort {
+            escrow_id: escrow.id.clone(),
+            balance,
+            unpaid,
+        });
+    }
+    let is_over = facts.lease.state != LeaseState::Active;
+    if balance == 0 || (unpaid < policy.settle_min && !is_over) {
+        return;
+    }
+    let within = affordable(&open, balance).clamp(1, policy.settled_per_tx.max(1));
+    let ids: Vec<String> = open.iter().take(within).map(|(id, _)| id.clone()).collect();
+    let is_everything =
+        ids.len() == open.len() && books.entries().all(|(_, entry)| is_on_chain(entry, facts));
+    let is_final = policy.final_settle && is_over && books.is_complete() && is_everything;
+    plan.actions.push(Action::Settle(Message::SettleOrder {
+        order_id: order,
+        usage_record_ids: ids,
+        is_final,
+    }));
+}
+
+/// Usage ids of charges that are on chain and unpaid, oldest first. The chain's own list counts, when it has them.
+fn on_chain<'a>(books: &'a Books, facts: &Facts<'_>) -> Vec<(String, &'a SignedCharge)> {
+    let charges = books.entries().flat_map(|(_, entry)| &entry.charges);
+    let open = charges.filter_map(|(signed, state)| {
+        let mut listed = facts.usage.iter().filter(|usage| is_same(signed, usage));
+        match (listed.next(), state) {
+            (_, ChargeState::Settled) => None,
+            (Some(first), _) => {
+                let paid = first.settled || listed.any(|usage| usage.settled);
+                (!paid).then(|| (first.id.clone(), signed))
+            }
+            // An id that only our own transaction told us, and the list does not confirm: wait for the list.
+            (None, _) => None,
+        }
+    });
+    open.collect()
+}
+
+fn is_on_chain(entry: &super::books::Entry, facts: &Facts<'_>) -> bool {
+    let listed = |signed: &SignedCharge| facts.usage.iter().any(|usage| is_same(signed, usage));
+    entry.held.is_none()
+        && entry
+            .charges
+            .iter()
+            .all(|(signed, state)| *state == ChargeState::Settled || listed(signed))
+}
+
+/// How many of the first charges the balance pays in full: the chain marks a record as paid even when the escrow ran dry on it.
+fn affordable(open: &[(String, &SignedCharge)], balance: u128) -> usize {
+    let mut sum = 0_u128;
+    open.iter()
+        .take_while(|(_, signed)| {
+            sum = sum.saturating_add(signed.charge.cost);
+            sum <= balance
+        })
+        .count()
+}
+
+/// Usage on chain that is not ours, or is ours twice.
+fn remark_on_strangers(books: &Books, facts: &Facts<'_>, notes: &mut Vec<Note>) {
+    let charges: Vec<&SignedCharge> = books
+        .entries()
+        .flat_map(|(_, entry)| &entry.charges)
+        .map(|(signed, _)| signed)
+        .collect();
+    for (index, usage) in facts.usage.iter().enumerate().filter(|(_, usage)| !usage.settled) {
+        let Some(signed) = charges.iter().find(|signed| is_same(signed, usage)) else {
+            notes.push(Note::ForeignUsage {
+                usage_id: usage.id.clone(),
+            });
+            continue;
+        };
+        let mut before = facts.usage.iter().take(index);
+        if before.any(|earlier| earlier.id != usage.id && is_same(signed, earlier)) {
+            notes.push(Note::DoubleUsage {
+                usage_id: usage.id.clone(),
+            });
+        }
+    }
+}
+
+fn withdrawal(books: &Books, policy: &Policy, facts: &Facts<'_>) -> Option<Action> {
+    let lease = facts.lease;
+    if !facts.payment_open || lease.id.provider != policy.provider {
+        return None;
+    }
+    let last = books.withdrawn().unwrap_or(lease.created_at);
+    let blocks = facts.head.0.saturating_sub(last.0);
+    let owed = lease
+        .price
+        .amount
+        .mul_div_floor(u128::from(blocks), 1)
+        .ok()?
+        .floor();
+    let touched = facts.account_touched.max(books.withdrawn());
+    let same_block = touched.is_some_and(|touched| facts.head <= touched);
+    let deployment = lease.id.deployment();
+    let touches = |m: &Message| match m {
+        Message::WithdrawLease { id } | Message::CloseBid { id, .. } => id.deployment() == deployment,
+        _ => false,
+    };
+    let wanted = blocks >= policy.withdraw_blocks && owed >= policy.withdraw_min && owed > 0;
+    if !wanted || same_block || facts.in_flight.iter().any(touches) {
+        return None;
+    }
+    Some(Action::Withdraw(Message::WithdrawLease { id: lease.id.clone() }))
+}
