@@ -9,7 +9,6 @@ use crate::state::event::Event;
 use crate::state::failure::{Code, Failure, other as errors, sdk};
 use crate::state::keys::Key;
 use crate::tx::decode::messages_of;
-use crate::tx::message::Msg;
 use crate::wire::authz::{
     GenericAuthorization, Grant, MsgExec, MsgExecResponse, MsgGrant, MsgGrantResponse, MsgRevoke,
     MsgRevokeResponse,

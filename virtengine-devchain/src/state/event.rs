@@ -1,6 +1,6 @@
 //! Events as the node emits them: a type and attributes in order (spec/chain.md C.1).
 
-use crate::state::amount::dec_of;
+use crate::state::amount::{Dec, dec_of};
 use crate::wire::coin::DecCoin;
 use crate::wire::{dv1, mv1};
 
@@ -65,7 +65,7 @@ fn group_json(id: &dv1::GroupId) -> String {
 }
 
 fn price_json(price: &DecCoin) -> String {
-    let amount = dec_of(&price.amount).map_or_else(|_| String::new(), |d| d.json());
+    let amount = dec_of(&price.amount).map_or_else(|_| String::new(), Dec::json);
     format!(r#"{{"denom":{},"amount":"{amount}"}}"#, quoted(&price.denom))
 }
 
