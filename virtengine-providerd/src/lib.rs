@@ -6,3 +6,4 @@ pub mod config;
 pub mod daemon;
 pub mod devnet;
 pub mod provider;
+pub mod tenant;

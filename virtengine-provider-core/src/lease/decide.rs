@@ -121,6 +121,21 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The lease that it is about.
+    #[must_use]
+    pub const fn id(&self) -> &LeaseId {
+        match self {
+            Self::LeaseStarted { id, .. }
+            | Self::ManifestHashChanged { id, .. }
+            | Self::ManifestAccepted { id, .. }
+            | Self::LeaseCloseWanted { id, .. }
+            | Self::LeaseClosed { id, .. }
+            | Self::LeaseFinished { id, .. } => id,
+        }
+    }
+}
+
 /// Why a command is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

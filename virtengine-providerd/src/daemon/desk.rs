@@ -1,0 +1,294 @@
+//! The desk: the one place where facts become decisions. It owns the provider's state; everybody else sends it facts and asks
+//! it questions. Decisions are durable before anybody hears of them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use virtengine_provider_core::ports::clock::Clock;
+use virtengine_provider_core::ports::journal::{Commit, Journal, JournalError, Position};
+use virtengine_provider_core::time::Timestamp;
+
+use super::outbox::Outbox;
+use crate::provider::{Event, Fact, Provider, Refused};
+
+/// Facts that wait at most; senders wait when it is full (back-pressure, nothing is dropped).
+const QUEUE_LENGTH: usize = 1024;
+/// Facts decided and committed together at most.
+const BATCH_LENGTH: usize = 256;
+/// Events between two snapshots of the state: bounds the time of a start.
+const SNAPSHOT_EVERY: u64 = 20_000;
+/// Time between two attempts to write to a full or failing disk.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// A deadline that has passed and that nothing answers to does not keep the desk busy.
+const IDLE_MIN: Duration = Duration::from_millis(10);
+/// The desk looks at its deadlines at least this often, whatever the clock did meanwhile.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
+type Question = Box<dyn FnOnce(&Provider) + Send>;
+type Answer = oneshot::Sender<Result<(), Refused>>;
+
+enum Letter {
+    Fact(Box<Fact>, Option<Answer>),
+    Question(Question),
+}
+
+/// The daemon is stopping: the desk takes no more facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon is stopping")]
+pub struct Stopping;
+
+/// Why a fact was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// The decision was no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The daemon is stopping.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+/// The way to the desk.
+#[derive(Clone)]
+pub struct DeskHandle {
+    letters: mpsc::Sender<Letter>,
+}
+
+impl fmt::Debug for DeskHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeskHandle")
+            .field("free", &self.letters.capacity())
+            .finish()
+    }
+}
+
+impl DeskHandle {
+    /// Hands in a fact; returns when its consequences are durable.
+    ///
+    /// # Errors
+    /// The decision was no, or the daemon is stopping.
+    pub async fn tell(&self, fact: Fact) -> Result<(), NotTaken> {
+        let (answer, answered) = oneshot::channel();
+        self.letters
+            .send(Letter::Fact(Box::new(fact), Some(answer)))
+            .await
+            .map_err(|_| Stopping)?;
+        Ok(answered.await.map_err(|_| Stopping)??)
+    }
+
+    /// Asks about the state as it is durable.
+    ///
+    /// # Errors
+    /// The daemon is stopping.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Provider) -> T + Send + 'static,
+    ) -> Result<T, Stopping> {
+        let (answer, answered) = oneshot::channel();
+        let question: Question = Box::new(move |provider| drop(answer.send(question(provider))));
+        self.letters
+            .send(Letter::Question(question))
+            .await
+            .map_err(|_| Stopping)?;
+        answered.await.map_err(|_| Stopping)
+    }
+}
+
+/// Watches what the desk decides, e.g. to narrate it. Called after the decision is durable; must not block.
+pub type Witness = Box<dyn Fn(&Event, Timestamp) + Send>;
+
+/// The desk itself; [`Desk::run`] is its task.
+pub struct Desk {
+    provider: Provider,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    outbox: Arc<Outbox>,
+    letters: mpsc::Receiver<Letter>,
+    witness: Option<Witness>,
+    position: Position,
+    snapshot_at: Position,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one batch of facts leads to.
+#[derive(Default)]
+struct Batch {
+    commit: Commit,
+    events: Vec<Event>,
+    planned: Vec<crate::provider::Planned>,
+    answers: Vec<(Option<Answer>, Result<(), Refused>)>,
+    questions: Vec<Question>,
+}
+
+impl Desk {
+    /// Starts from what the journal has: snapshot, then events, then the unfinished effects.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or holds something that this program did not write.
+    pub async fn recover(
+        mut provider: Provider,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        outbox: Arc<Outbox>,
+        witness: Option<Witness>,
+    ) -> Result<(Self, DeskHandle), JournalError> {
+        let recovered = journal.recover().await?;
+        let damaged = |what: &str, error: serde_json::Error| {
+            JournalError::Damaged(format!("{what} is not readable by this version: {error}"))
+        };
+        let mut position = Position::default();
+        if let Some((at, state)) = recovered.snapshot {
+            provider
+                .restore(&state)
+                .map_err(|error| damaged("the snapshot", error))?;
+            position = at;
+        }
+        let snapshot_at = position;
+        for (at, stored) in recovered.events {
+            let event = serde_json::from_slice(&stored.payload)
+                .map_err(|error| damaged(&format!("event {}", at.0), error))?;
+            provider.evolve(&event);
+            position = at;
+        }
+        if let Some(cursor) = recovered.cursor {
+            provider.restore_cursor(cursor);
+        }
+        let mut unfinished = Vec::new();
+        for stored in &recovered.outbox {
+            let planned = crate::provider::Planned::from_stored(stored)
+                .map_err(|error| damaged(&format!("effect {}", stored.id), error))?;
+            unfinished.push(planned);
+        }
+        tracing::info!(
+            position = position.0,
+            unfinished = unfinished.len(),
+            "journal replayed"
+        );
+        outbox.add(unfinished);
+        let (sender, letters) = mpsc::channel(QUEUE_LENGTH);
+        let desk = Self {
+            provider,
+            journal,
+            clock,
+            outbox,
+            letters,
+            witness,
+            position,
+            snapshot_at,
+        };
+        Ok((desk, DeskHandle { letters: sender }))
+    }
+
+    /// Works until every handle is gone or `stop` fires; the letters that are in the queue then are still answered.
+    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+        loop {
+            let mut letters = Vec::with_capacity(BATCH_LENGTH);
+            let idle = self.idle_for();
+            tokio::select! {
+                count = self.letters.recv_many(&mut letters, BATCH_LENGTH) => if count == 0 { break },
+                () = tokio::time::sleep(idle) => {}
+                () = stop.cancelled() => {
+                    self.letters.close();
+                    self.letters.recv_many(&mut letters, BATCH_LENGTH).await;
+                    if letters.is_empty() { break }
+                }
+            }
+            self.work_on(letters).await;
+        }
+        self.keep_snapshot().await;
+    }
+
+    fn idle_for(&self) -> Duration {
+        let now = self.clock.now();
+        self.provider
+            .next_deadline()
+            .map_or(IDLE_MAX, |deadline| deadline.since(now).clamp(IDLE_MIN, IDLE_MAX))
+    }
+
+    async fn work_on(&mut self, letters: Vec<Letter>) {
+        let now = self.clock.now();
+        let mut batch = Batch::default();
+        self.decide(Fact::Tick, None, now, &mut batch);
+        for letter in letters {
+            match letter {
+                Letter::Fact(fact, answer) => self.decide(*fact, answer, now, &mut batch),
+                Letter::Question(question) => batch.questions.push(question),
+            }
+        }
+        self.write(std::mem::take(&mut batch.commit)).await;
+        self.outbox.remove(&batch.commit.done);
+        self.outbox.add(batch.planned);
+        if let Some(witness) = &self.witness {
+            batch.events.iter().for_each(|event| witness(event, now));
+        }
+        for (answer, outcome) in batch.answers {
+            // Somebody who went away does not hear the answer; the decision stands.
+            let _ = answer.map(|answer| answer.send(outcome));
+        }
+        for question in batch.questions {
+            question(&self.provider);
+        }
+        if self.position.0.saturating_sub(self.snapshot_at.0) >= SNAPSHOT_EVERY {
+            self.keep_snapshot().await;
+        }
+    }
+
+    fn decide(&mut self, fact: Fact, answer: Option<Answer>, now: Timestamp, batch: &mut Batch) {
+        let outcome = self.provider.decide(fact, now);
+        let outcome = outcome.map(|decision| {
+            for event in &decision.events {
+                batch.commit.events.push(event.stored(now));
+            }
+            for planned in &decision.effects {
+                match planned.stored() {
+                    Ok(stored) => batch.commit.effects.push(stored),
+                    Err(error) => tracing::error!(effect = planned.id, %error, "an effect cannot be written"),
+                }
+            }
+            self.outbox.remove(&decision.done);
+            batch.commit.done.extend(decision.done);
+            batch.commit.cursor = decision.cursor.or(batch.commit.cursor);
+            batch.events.extend(decision.events);
+            batch.planned.extend(decision.effects);
+        });
+        batch.answers.push((answer, outcome));
+    }
+
+    /// Writes until it is written: what has been decided cannot be taken back, and nobody hears of it before it is durable.
+    async fn write(&mut self, commit: Commit) {
+        if commit == Commit::default() {
+            return;
+        }
+        loop {
+            match self.journal.commit(commit.clone()).await {
+                Ok(position) => return self.position = position,
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be written; nothing is decided until it can");
+                    tokio::time::sleep(WRITE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn keep_snapshot(&mut self) {
+        if self.position == self.snapshot_at {
+            return;
+        }
+        match self.provider.snapshot() {
+            Ok(state) => match self.journal.snapshot(self.position, state).await {
+                Ok(()) => self.snapshot_at = self.position,
+                Err(error) => tracing::warn!(%error, "no snapshot; the next start replays more"),
+            },
+            Err(error) => tracing::error!(%error, "the state cannot be written as a snapshot"),
+        }
+    }
+}

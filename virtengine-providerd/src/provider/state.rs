@@ -1,0 +1,331 @@
+//! What the provider knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use virtengine_bid::strategy::{CostPlus, Strategy};
+use virtengine_bid::{Bidder, Book, PolicyError};
+use virtengine_metering::settlement::Books;
+use virtengine_provider_core::capacity::{Ledger, ReservationKey};
+use virtengine_provider_core::id::{Height, LeaseId, WorkloadId};
+use virtengine_provider_core::lease::Lease;
+use virtengine_provider_core::lifecycle::{self, Workload};
+use virtengine_provider_core::ports::adapter::{Observation, Phase};
+use virtengine_provider_core::ports::chain::{Message, SignedTx, TxOutcome};
+use virtengine_provider_core::time::Timestamp;
+use virtengine_provider_core::workload::WorkloadSpec;
+
+use super::effect::{EffectId, Purpose};
+use super::event::Event;
+use super::meter::Metered;
+use super::settings::Settings;
+
+/// Settled transactions that are remembered, for listings.
+const SETTLED_MAX: usize = 1000;
+/// Finished leases and gone workloads that are remembered, for listings.
+const ENDED_MAX: usize = 1000;
+
+/// The whole provider: what the operator decided and what has happened since.
+#[derive(Debug)]
+pub struct Provider {
+    pub(super) settings: Settings,
+    pub(super) bidder: Bidder,
+    pub(super) state: State,
+    /// What the back ends said last. Not kept: it is asked again after a start.
+    pub(super) seen: BTreeMap<WorkloadId, Observation>,
+    /// Leases that are over and whose payment stream was seen closed. Not kept: asked once more after a start.
+    pub(super) streams_ended: BTreeSet<LeaseId>,
+}
+
+/// What has happened, as it is kept in a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) height: Height,
+    pub(super) ledger: Ledger,
+    pub(super) book: Book,
+    pub(super) leases: BTreeMap<LeaseId, Lease>,
+    pub(super) workloads: BTreeMap<WorkloadId, Tenancy>,
+    pub(super) txs: BTreeMap<EffectId, Transaction>,
+    /// Transactions wanted so far: numbers them, so that each has a name of its own.
+    pub(super) tx_count: u64,
+    /// What of each lease's usage is not yet paid.
+    pub(super) books: BTreeMap<LeaseId, Books>,
+}
+
+/// A workload and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenancy {
+    /// What is run.
+    pub spec: WorkloadSpec,
+    /// Where it is in its life.
+    pub machine: Workload,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When something happened to it last.
+    pub updated_at: Timestamp,
+    /// How often the present wish was carried out in vain.
+    pub troubles: u32,
+    /// How often it was deployed again after a failure.
+    pub redeploys: u32,
+    /// When it is deployed again after a failure.
+    pub redeploy_at: Option<Timestamp>,
+    /// Its usage.
+    pub metered: Metered,
+}
+
+impl Tenancy {
+    /// The effect that carries out the present wish; attempts of one wish have names of their own.
+    #[must_use]
+    pub fn effect_id(&self, wish: lifecycle::Wish) -> EffectId {
+        let since = self.machine.errand().map_or(0, |errand| errand.since.as_millis());
+        format!(
+            "workload/{}/{}/{wish}/{since}/{}",
+            self.spec.id,
+            self.machine.attempt(),
+            self.troubles
+        )
+    }
+
+    /// What its reservation is kept under.
+    #[must_use]
+    pub fn reservation(&self) -> ReservationKey {
+        match &self.spec.lease {
+            Some(lease) => ReservationKey::Order(lease.order.clone()),
+            None => ReservationKey::Workload(self.spec.id.clone()),
+        }
+    }
+}
+
+/// A transaction of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What it says; empty once it is settled.
+    pub messages: Vec<Message>,
+    /// When it was wanted.
+    pub wanted_at: Timestamp,
+    /// Its place among all transactions.
+    pub number: u64,
+    /// Once it is signed.
+    pub signed: Option<SignedTx>,
+    /// Once it is settled.
+    pub outcome: Option<TxOutcome>,
+}
+
+impl Provider {
+    /// A provider that has not seen anything.
+    ///
+    /// # Errors
+    /// The policy cannot be used, e.g. a limit of zero.
+    pub fn new(settings: Settings) -> Result<Self, PolicyError> {
+        Self::with_strategy(settings, Box::new(CostPlus::default()))
+    }
+
+    /// The same with a pricing strategy of the caller's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_strategy(settings: Settings, strategy: Box<dyn Strategy>) -> Result<Self, PolicyError> {
+        let bidder = Bidder::new(settings.policy.clone(), strategy)?;
+        let state = State {
+            ledger: Ledger::new(settings.ceiling, settings.kept_back),
+            ..State::default()
+        };
+        Ok(Self {
+            settings,
+            bidder,
+            state,
+            seen: BTreeMap::new(),
+            streams_ended: BTreeSet::new(),
+        })
+    }
+
+    /// The state as a snapshot.
+    ///
+    /// # Errors
+    /// The state cannot be written as JSON, which no state of ours is.
+    pub fn snapshot(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&self.state)
+    }
+
+    /// Takes the state of a snapshot.
+    ///
+    /// # Errors
+    /// It is not a snapshot of this version.
+    pub fn restore(&mut self, snapshot: &[u8]) -> serde_json::Result<()> {
+        self.state = serde_json::from_slice(snapshot)?;
+        Ok(())
+    }
+
+    /// Takes the height up to which the chain has been read: it is kept beside the events, because most blocks have none.
+    pub fn restore_cursor(&mut self, height: u64) {
+        self.state.height = self.state.height.max(Height(height));
+    }
+
+    /// Applies what happened. Nothing else changes the state.
+    pub fn evolve(&mut self, event: &Event) {
+        let state = &mut self.state;
+        match event {
+            Event::Bid { happened } => virtengine_bid::evolve(&mut state.book, &mut state.ledger, happened),
+            Event::Capacity { happened } => state.ledger.evolve(happened),
+            Event::Lease { happened } => state.lease(happened),
+            Event::WorkloadAccepted { spec, at } => state.accepted(spec, *at),
+            Event::Workload { id, happened } => state.workload(id, happened),
+            Event::RedeployPlanned { id, at } => {
+                if let Some(tenancy) = state.workloads.get_mut(id) {
+                    tenancy.redeploy_at = Some(*at);
+                    tenancy.redeploys = tenancy.redeploys.saturating_add(1);
+                }
+            }
+            Event::Meter { id, happened } => {
+                if let Some(tenancy) = state.workloads.get_mut(id) {
+                    tenancy.metered.evolve(happened);
+                }
+            }
+            Event::TxWanted {
+                effect,
+                purpose,
+                messages,
+                at,
+            } => {
+                let number = state.tx_count;
+                state.tx_count = number.saturating_add(1);
+                let (purpose, messages) = (purpose.clone(), messages.clone());
+                let tx = Transaction {
+                    purpose,
+                    messages,
+                    wanted_at: *at,
+                    number,
+                    signed: None,
+                    outcome: None,
+                };
+                state.txs.insert(effect.clone(), tx);
+            }
+            Event::TxSigned { effect, tx, .. } => {
+                if let Some(known) = state.txs.get_mut(effect) {
+                    known.signed = Some(tx.clone());
+                }
+            }
+            Event::TxSettled { effect, outcome, .. } => state.settled(effect, outcome),
+            Event::Books { id, happened } => {
+                state
+                    .books
+                    .entry(id.clone())
+                    .or_insert_with(|| Books::new(id.clone()))
+                    .evolve(happened);
+            }
+        }
+    }
+}
+
+impl State {
+    fn lease(&mut self, event: &virtengine_provider_core::lease::Event) {
+        match self.leases.get_mut(event.id()) {
+            Some(lease) => lease.evolve(event),
+            None => {
+                if let Some(lease) = Lease::begin(event) {
+                    self.leases.insert(lease.id.clone(), lease);
+                }
+            }
+        }
+        self.forget();
+    }
+
+    fn accepted(&mut self, spec: &WorkloadSpec, at: Timestamp) {
+        self.workloads.entry(spec.id.clone()).or_insert_with(|| Tenancy {
+            spec: spec.clone(),
+            machine: Workload::new(at),
+            created_at: at,
+            updated_at: at,
+            troubles: 0,
+            redeploys: 0,
+            redeploy_at: None,
+            metered: Metered::default(),
+        });
+    }
+
+    fn workload(&mut self, id: &WorkloadId, event: &lifecycle::Event) {
+        let Some(tenancy) = self.workloads.get_mut(id) else {
+            return;
+        };
+        tenancy.machine.evolve(event);
+        match event {
+            lifecycle::Event::WorkloadWished { at, .. } => {
+                tenancy.troubles = 0;
+                tenancy.redeploy_at = None;
+                tenancy.updated_at = *at;
+            }
+            lifecycle::Event::WorkloadTroubled { .. } => {
+                tenancy.troubles = tenancy.troubles.saturating_add(1)
+            }
+            lifecycle::Event::WorkloadMoved { at, to, .. } => {
+                tenancy.updated_at = *at;
+                if *to == lifecycle::WorkloadState::Running {
+                    tenancy.redeploys = 0;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settled(&mut self, effect: &EffectId, outcome: &TxOutcome) {
+        if let Some(tx) = self.txs.get_mut(effect) {
+            tx.outcome = Some(outcome.clone());
+            tx.messages = Vec::new();
+            if let Some(signed) = &mut tx.signed {
+                // What is settled is never sent again: its bytes are of no use any more.
+                signed.tx_raw = Vec::new();
+            }
+        }
+        if self.txs.len() > SETTLED_MAX {
+            let oldest = self
+                .txs
+                .iter()
+                .filter(|(_, tx)| tx.outcome.is_some())
+                .min_by_key(|(_, tx)| tx.number);
+            if let Some(effect) = oldest.map(|(effect, _)| effect.clone()) {
+                self.txs.remove(&effect);
+            }
+        }
+    }
+
+    /// Forgets the oldest of what is over, so that the state does not grow with its history. The journal forgets nothing.
+    fn forget(&mut self) {
+        let is_over = |lease: &Lease| {
+            matches!(
+                lease.phase,
+                virtengine_provider_core::lease::Phase::Finished { .. }
+            )
+        };
+        if self.leases.len() <= ENDED_MAX {
+            return;
+        }
+        let oldest = self
+            .leases
+            .values()
+            .filter(|lease| is_over(lease))
+            .min_by_key(|lease| lease.created_at);
+        if let Some(id) = oldest.map(|lease| lease.id.clone()) {
+            let workload = WorkloadId::of_lease(&id);
+            if self.workloads.get(&workload).is_none_or(Tenancy::is_over) {
+                self.workloads.remove(&workload);
+                self.leases.remove(&id);
+                self.books.remove(&id);
+            }
+        }
+    }
+}
+
+impl Tenancy {
+    /// Whether nothing is left to do about it: gone, and its usage is recorded.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.machine.state() == lifecycle::WorkloadState::Terminated && !self.metered.is_open()
+    }
+}
+
+/// Whether the back end says that a workload is no longer there.
+pub(super) const fn is_gone(observation: &Observation) -> bool {
+    matches!(observation.phase, Phase::Gone)
+}
