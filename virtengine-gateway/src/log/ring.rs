@@ -1,14 +1,11 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::api::{LogEntry, LogLevel, OperatorLogQuery};
-
-/// Name of the file that is written; the one before it has `.1` at its end.
-const FILE_NAME: &str = "provider.log.jsonl";
 
 /// The longest line that is read back.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -20,8 +17,8 @@ pub struct LogRingOptions {
     pub lines: usize,
     /// Lines of warnings and errors in memory, so that chatter does not push them out.
     pub grave_lines: usize,
-    /// Where the files are; `None`: memory only.
-    pub directory: Option<PathBuf>,
+    /// The file that is written, JSON lines; `None`: memory only. The one before it has `.1` at the end of its name.
+    pub file: Option<PathBuf>,
     /// Size at which the files take turns, in bytes: at most twice that is on disk.
     pub file_bytes_max: u64,
 }
@@ -32,7 +29,7 @@ impl Default for LogRingOptions {
         Self {
             lines: 5_000,
             grave_lines: 1_000,
-            directory: None,
+            file: None,
             file_bytes_max: 16 << 20,
         }
     }
@@ -68,12 +65,17 @@ impl LogRing {
     /// The directory or the file cannot be made.
     pub fn open(options: LogRingOptions) -> io::Result<Self> {
         let mut state = State::default();
-        if let Some(directory) = &options.directory {
-            for entry in read_all(directory)? {
+        if let Some(path) = &options.file {
+            for entry in read_all(path)? {
                 state.remember(entry, &options);
             }
-            std::fs::create_dir_all(directory)?;
-            state.file = Some(LogFile::open(&directory.join(FILE_NAME))?);
+            if let Some(directory) = path.parent() {
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(directory)?;
+            }
+            state.file = Some(LogFile::open(path)?);
         }
         Ok(Self {
             options,
@@ -144,7 +146,7 @@ impl LogFile {
 
     fn write(&mut self, entry: &LogEntry, bytes_max: u64) -> io::Result<()> {
         if self.bytes >= bytes_max {
-            std::fs::rename(&self.path, self.path.with_extension("jsonl.1"))?;
+            std::fs::rename(&self.path, before(&self.path))?;
             *self = Self::open(&self.path)?;
         }
         let mut line = serde_json::to_vec(entry)?;
@@ -159,8 +161,15 @@ impl LogFile {
 ///
 /// # Errors
 /// They cannot be read. Missing files have no lines.
-pub fn read_log_files(directory: &Path, query: OperatorLogQuery) -> io::Result<Vec<LogEntry>> {
-    Ok(last_matching(read_all(directory)?.iter(), query))
+pub fn read_log_files(file: &Path, query: OperatorLogQuery) -> io::Result<Vec<LogEntry>> {
+    Ok(last_matching(read_all(file)?.iter(), query))
+}
+
+/// Where the file is once its turn is over.
+fn before(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
 }
 
 fn last_matching<'a>(
@@ -177,10 +186,9 @@ fn last_matching<'a>(
     found
 }
 
-fn read_all(directory: &Path) -> io::Result<Vec<LogEntry>> {
-    let current = directory.join(FILE_NAME);
+fn read_all(file: &Path) -> io::Result<Vec<LogEntry>> {
     let mut entries = Vec::new();
-    for path in [current.with_extension("jsonl.1"), current] {
+    for path in [before(file), file.to_owned()] {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -246,8 +254,9 @@ mod tests {
     #[test]
     fn lines_survive_a_restart_and_files_stay_small() {
         let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("provider.log");
         let options = LogRingOptions {
-            directory: Some(dir.path().to_owned()),
+            file: Some(path.clone()),
             file_bytes_max: 2_000,
             ..LogRingOptions::default()
         };
@@ -256,7 +265,6 @@ mod tests {
             ring.push(entry(number, LogLevel::Info));
         }
         drop(ring);
-        let path = dir.path().join(FILE_NAME);
         let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"at\":\"2026").unwrap();
         let ring = LogRing::open(options).unwrap();
@@ -264,7 +272,7 @@ mod tests {
             messages(&ring.tail(query(2, LogLevel::Info))),
             ["line 198", "line 199"]
         );
-        let read = read_log_files(dir.path(), query(1, LogLevel::Info)).unwrap();
+        let read = read_log_files(&path, query(1, LogLevel::Info)).unwrap();
         assert_eq!(messages(&read), ["line 199"]);
         let bytes: u64 = std::fs::read_dir(dir.path())
             .unwrap()

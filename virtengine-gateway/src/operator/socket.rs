@@ -58,8 +58,8 @@ impl OwnedSocket {
             source,
         };
         // It is made under another name, so that it never stands at its place with looser rights.
-        let draft = path.with_extension(format!("{}.new", process::id()));
-        if draft.as_os_str().len() > PATH_LEN_MAX {
+        let draft = path.with_file_name(format!(".{}", process::id()));
+        if path.as_os_str().len().max(draft.as_os_str().len()) > PATH_LEN_MAX {
             return Err(SocketError::TooLong(path.to_owned()));
         }
         prepare_directory(path)?;
