@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn an_assumption_gives_way_to_a_measurement() {
         let mut time = BlockTime::new(Duration::from_secs(6));
-        let at = |seconds| Timestamp::from_seconds(1_000_000 + seconds);
+        let at = |seconds: i64| Timestamp::from_seconds(1_000_000 + seconds);
         time.saw(Height(100), at(0));
         time.saw(Height(104), at(4));
         assert_eq!(time.estimate(), Duration::from_secs(6));

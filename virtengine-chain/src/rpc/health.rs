@@ -125,6 +125,8 @@ impl View {
             EndpointHealth::Disagrees
         } else if self.failures > 0 && !self.is_due(now) {
             EndpointHealth::Failing
+        } else if now.duration_since(seen.at) > HEIGHT_MEMORY {
+            EndpointHealth::Unknown
         } else if best.is_some_and(|best| seen.status.height.plus(lag_max) < best) {
             EndpointHealth::Lagging
         } else if seen.status.catching_up {
@@ -152,28 +154,39 @@ pub(super) fn usable(views: &[View], lag_max: u64, now: Instant) -> Vec<usize> {
 }
 
 /// Who disagrees with the majority about the blocks that they have in common: the newest and the oldest ones, when two are at
-/// the same height. The order of the configuration decides ties.
+/// the same height. The one that most others confirm is believed first; the order of the configuration decides ties.
 pub(super) fn dissenters(statuses: &[Option<&NodeStatus>]) -> Vec<bool> {
-    let conflict = |a: &NodeStatus, b: &NodeStatus| {
-        (a.height == b.height && a.hash != b.hash)
-            || (a.earliest_height == b.earliest_height && a.earliest_hash != b.earliest_hash)
+    let present: Vec<(usize, &NodeStatus)> = statuses
+        .iter()
+        .enumerate()
+        .filter_map(|(index, status)| status.map(|status| (index, status)))
+        .collect();
+    let confirmations = |index: usize, one: &NodeStatus| {
+        let others = present.iter().filter(|(other, _)| *other != index);
+        others.filter(|(_, other)| confirms(one, other)).count()
     };
-    let supporters = |one: &NodeStatus| {
-        let others = statuses.iter().flatten();
-        others.filter(|other| !conflict(one, other)).count()
-    };
-    let mut reference: Option<(&NodeStatus, usize)> = None;
-    for status in statuses.iter().flatten() {
-        let count = supporters(status);
-        if reference.is_none_or(|(_, most)| count > most) {
-            reference = Some((status, count));
+    let mut order = present.clone();
+    order.sort_by_key(|(index, status)| std::cmp::Reverse(confirmations(*index, status)));
+    let (mut verdicts, mut believed) = (vec![false; statuses.len()], Vec::<&NodeStatus>::new());
+    for (index, status) in order {
+        if believed.iter().any(|other| contradicts(status, other)) {
+            if let Some(verdict) = verdicts.get_mut(index) {
+                *verdict = true;
+            }
+        } else {
+            believed.push(status);
         }
     }
-    let disagrees = |status: &Option<&NodeStatus>| match (status, reference) {
-        (Some(status), Some((reference, _))) => conflict(status, reference),
-        _ => false,
-    };
-    statuses.iter().map(disagrees).collect()
+    verdicts
+}
+
+fn contradicts(a: &NodeStatus, b: &NodeStatus) -> bool {
+    (a.height == b.height && a.hash != b.hash)
+        || (a.earliest_height == b.earliest_height && a.earliest_hash != b.earliest_hash)
+}
+
+fn confirms(a: &NodeStatus, b: &NodeStatus) -> bool {
+    (a.height == b.height || a.earliest_height == b.earliest_height) && !contradicts(a, b)
 }
 
 #[cfg(test)]

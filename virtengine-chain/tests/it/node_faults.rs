@@ -1,0 +1,438 @@
+//! Endpoints that hang, lag, lie, or are of another chain.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use virtengine_chain::proto::cosmos::base::query::v1beta1::PageResponse;
+use virtengine_chain::proto::virtengine::market::v1beta5::{
+    Order, QueryOrderResponse, QueryOrdersRequest, QueryOrdersResponse, order,
+};
+use virtengine_chain::rpc::EndpointHealth;
+use virtengine_chain::{Follower, FollowerEvent, wire};
+use virtengine_provider_core::id::{Height, OrderId};
+use virtengine_provider_core::market::{GroupSpec, MarketEvent};
+use virtengine_provider_core::ports::chain::{ChainError, ChainQuery as _};
+
+use crate::fake_node::{FakeNode, Fault, answer, client, config, refusal};
+
+const ALICE: &str = "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f";
+const ORDERS: &str = "/virtengine.market.v1beta5.Query/Orders";
+const ORDER: &str = "/virtengine.market.v1beta5.Query/Order";
+
+#[tokio::test]
+async fn half_open_tcp_no_bids() {
+    let (hanging, good) = (FakeNode::start().await, FakeNode::start().await);
+    hanging.chain().height = 101;
+    let client = client(&[&hanging, &good]);
+    assert_eq!(client.head().await.unwrap().height, Height(101));
+    for method in ["status", "abci_query", "block", "block_results"] {
+        hanging.fault(method, Fault::Hang);
+    }
+    good.chain().height = 105;
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    assert_eq!(client.head().await.unwrap().height, Height(105));
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "a hanging endpoint delays nobody"
+    );
+    good.chain().height = 120;
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    client.head().await.unwrap();
+    let health: Vec<_> = client.status().iter().map(|each| each.health).collect();
+    assert_eq!(health, [EndpointHealth::Lagging, EndpointHealth::Fresh]);
+}
+
+#[tokio::test]
+async fn a_question_moves_on_from_an_endpoint_that_hangs() {
+    let (hanging, good) = (FakeNode::start().await, FakeNode::start().await);
+    hanging.chain().height = 101;
+    for node in [&hanging, &good] {
+        let found = QueryOrderResponse {
+            order: Some(wire_order(7)),
+        };
+        node.chain()
+            .queries
+            .insert(ORDER.to_owned(), Arc::new(move |_, _| answer(&found, 100)));
+    }
+    hanging.fault("abci_query", Fault::Hang);
+    let client = client(&[&hanging, &good]);
+    let order = client.order(&order_id(7)).await.unwrap();
+    assert_eq!(order.id, order_id(7));
+    let failing = &client.status()[0];
+    assert_eq!(failing.health, EndpointHealth::Failing);
+    assert!(
+        failing.last_error.as_ref().unwrap().contains("no answer within"),
+        "{failing:?}"
+    );
+}
+
+#[tokio::test]
+async fn rpc_lagging_node() {
+    let (fresh, stale) = (FakeNode::start().await, FakeNode::start().await);
+    stale.chain().height = 60;
+    for node in [&fresh, &stale] {
+        let found = QueryOrderResponse {
+            order: Some(wire_order(7)),
+        };
+        node.chain()
+            .queries
+            .insert(ORDER.to_owned(), Arc::new(move |_, _| answer(&found, 60)));
+    }
+    let client = client(&[&stale, &fresh]);
+    client.order(&order_id(7)).await.unwrap();
+    assert_eq!((stale.calls("abci_query"), fresh.calls("abci_query")), (0, 1));
+    // The fresh one goes away: better no answer than one from the past.
+    fresh.fault("abci_query", Fault::Http(502));
+    fresh.fault("status", Fault::Http(502));
+    let error = client.order(&order_id(7)).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    let error = client.order(&order_id(7)).await.unwrap_err();
+    assert!(error.to_string().contains("behind height 100"), "{error}");
+    assert_eq!(stale.calls("abci_query"), 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_of_another_chain_is_never_asked() {
+    let (other, good) = (FakeNode::start().await, FakeNode::start().await);
+    other.chain().chain_id = "other-1".to_owned();
+    other.chain().height = 1000;
+    let both = client(&[&other, &good]);
+    assert_eq!(both.head().await.unwrap().height, Height(100));
+    assert_eq!(both.status()[0].health, EndpointHealth::WrongChain);
+    let alone = client(&[&other]);
+    let error = alone.head().await.unwrap_err();
+    assert!(matches!(error, ChainError::WrongChain(_)), "{error}");
+    assert!(error.to_string().contains("other-1"), "{error}");
+}
+
+#[tokio::test]
+async fn an_endpoint_with_other_blocks_than_the_majority_is_never_asked() {
+    let (fork, one, two) = (
+        FakeNode::start().await,
+        FakeNode::start().await,
+        FakeNode::start().await,
+    );
+    fork.chain().hash_salt = "fork";
+    fork.chain().height = 103;
+    let client = client(&[&fork, &one, &two]);
+    assert_eq!(client.head().await.unwrap().height, Height(100));
+    assert_eq!(client.status()[0].health, EndpointHealth::Disagrees);
+}
+
+#[tokio::test]
+async fn start_with_rpc_down() {
+    let node = FakeNode::start().await;
+    node.fault("status", Fault::Http(503));
+    let client = client(&[&node]);
+    let error = client.head().await.unwrap_err();
+    assert!(
+        error.is_retryable() && error.to_string().contains("http status 503"),
+        "{error}"
+    );
+    assert_eq!(client.ping().await[0].health, EndpointHealth::Failing);
+    node.heal();
+    // The pause after the failure does not hold up the only endpoint.
+    assert_eq!(client.head().await.unwrap().height, Height(100));
+    assert_eq!(client.status()[0].health, EndpointHealth::Fresh);
+}
+
+#[tokio::test]
+async fn unusable_answers_are_errors_that_say_why() {
+    let node = FakeNode::start().await;
+    let mut config = config(&[&node]);
+    config.response_bytes_max = 70_000;
+    let client = virtengine_chain::ChainClient::new(config).unwrap();
+    client.head().await.unwrap();
+    let faults = [
+        (Fault::Text("<html>gateway</html>".to_owned()), "expected value"),
+        (Fault::Text("{}".to_owned()), "neither result nor error"),
+        (Fault::Text("{\"result\": {\"respon".to_owned()), "EOF"),
+        (Fault::Result(json!({"response": {"height": 12}})), "invalid type"),
+        (
+            Fault::Result(json!({"response": {"height": "-1"}})),
+            "no unsigned integer",
+        ),
+        (Fault::Long(80_000), "longer than 70000 bytes"),
+        (Fault::Http(500), "http status 500"),
+        (Fault::Error("something broke"), "something broke"),
+    ];
+    for (fault, expected) in faults {
+        node.fault("abci_query", fault.clone());
+        let error = client.order(&order_id(1)).await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{fault:?}: {error}");
+        assert!(error.is_retryable(), "{fault:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn answers_of_the_application_are_told_apart() {
+    let node = FakeNode::start().await;
+    let client = client(&[&node]);
+    let answers = [
+        (22, "invalid order: order not found: key not found", true),
+        (
+            22,
+            "rpc error: code = NotFound desc = account not found: key not found",
+            true,
+        ),
+        (
+            18,
+            "rpc error: code = InvalidArgument desc = invalid state value: invalid request",
+            false,
+        ),
+    ];
+    for (code, log, missing) in answers {
+        node.chain()
+            .queries
+            .insert(ORDER.to_owned(), Arc::new(move |_, _| refusal("sdk", code, log)));
+        let error = client.order(&order_id(1)).await.unwrap_err();
+        assert_eq!(matches!(error, ChainError::NotFound(_)), missing, "{error}");
+        assert_eq!(matches!(error, ChainError::Malformed(_)), !missing, "{error}");
+    }
+    let other = QueryOrderResponse {
+        order: Some(wire_order(2)),
+    };
+    node.chain()
+        .queries
+        .insert(ORDER.to_owned(), Arc::new(move |_, _| answer(&other, 100)));
+    let error = client.order(&order_id(1)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("asked for"),
+        "another order than the one asked for: {error}"
+    );
+}
+
+fn order_id(dseq: u64) -> OrderId {
+    OrderId::new(ALICE.parse().unwrap(), dseq, 1, 1)
+}
+
+fn wire_order(dseq: u64) -> Order {
+    let spec = GroupSpec {
+        name: "g".to_owned(),
+        attributes: Vec::new(),
+        signed_by_all_of: Vec::new(),
+        signed_by_any_of: Vec::new(),
+        resources: Vec::new(),
+    };
+    Order {
+        id: Some(wire::order_id_to_wire(&order_id(dseq))),
+        state: i32::from(order::State::Open),
+        spec: Some(wire::group_spec_to_wire(&spec)),
+        created_at: 5,
+    }
+}
+
+/// Serves `orders` in pages of three.
+fn serve_pages(node: &FakeNode, orders: Vec<Order>) {
+    use prost::Message as _;
+    let page = move |request: &[u8], height: u64| {
+        let request = QueryOrdersRequest::decode(request).unwrap();
+        let key = request.pagination.unwrap().key;
+        assert_eq!(
+            height,
+            if key.is_empty() { 0 } else { 77 },
+            "later pages are of the height of the first one"
+        );
+        let from = key.first().map_or(0, |byte| usize::from(*byte));
+        let next = (from + 3 < orders.len()).then(|| vec![u8::try_from(from + 3).unwrap()]);
+        let found = QueryOrdersResponse {
+            orders: orders.iter().skip(from).take(3).cloned().collect(),
+            pagination: Some(PageResponse {
+                next_key: next.unwrap_or_default(),
+                total: 3,
+            }),
+        };
+        answer(&found, 77)
+    };
+    node.chain().queries.insert(ORDERS.to_owned(), Arc::new(page));
+}
+
+#[tokio::test]
+async fn lists_are_complete_and_of_one_height() {
+    let node = FakeNode::start().await;
+    serve_pages(&node, (1..=10).map(wire_order).collect());
+    let orders = client(&[&node]).open_orders().await.unwrap();
+    let expected: Vec<OrderId> = (1..=10).map(order_id).collect();
+    assert_eq!(
+        orders.into_iter().map(|order| order.id).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(node.calls("abci_query"), 4);
+}
+
+#[tokio::test]
+async fn one_odd_order_does_not_hide_the_others() {
+    let node = FakeNode::start().await;
+    let mut odd = wire_order(2);
+    odd.id.as_mut().unwrap().owner = "nobody".to_owned();
+    serve_pages(&node, vec![wire_order(1), odd, wire_order(3)]);
+    let orders = client(&[&node]).open_orders().await.unwrap();
+    assert_eq!(orders.len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_that_never_ends_is_an_error() {
+    let node = FakeNode::start().await;
+    let same = |_: &[u8], _| {
+        let found = QueryOrdersResponse {
+            orders: vec![wire_order(1)],
+            pagination: Some(PageResponse {
+                next_key: vec![1],
+                total: 1,
+            }),
+        };
+        answer(&found, 77)
+    };
+    node.chain().queries.insert(ORDERS.to_owned(), Arc::new(same));
+    let error = client(&[&node]).open_orders().await.unwrap_err();
+    assert!(error.to_string().contains("the same page again"), "{error}");
+}
+
+fn order_created(dseq: u64) -> serde_json::Value {
+    let id = format!(r#"{{"owner":"{ALICE}","dseq":"{dseq}","gseq":1,"oseq":1}}"#);
+    json!([
+        {"type": "tx", "attributes": null},
+        {"type": "virtengine.market.v1.EventOrderCreated", "attributes": [{"key": "id", "value": id, "index": true}]},
+        {"type": "virtengine.market.v1.EventOrderClosed", "attributes": [{"key": "id", "value": "garbage"}]},
+    ])
+}
+
+/// A block with one transaction that opens order `height`.
+fn add_block(node: &FakeNode) {
+    let mut chain = node.chain();
+    chain.height += 1;
+    let height = chain.height;
+    chain
+        .blocks
+        .insert(height, vec![vec![u8::try_from(height % 256).unwrap()]]);
+    chain.events.insert(height, order_created(height));
+}
+
+async fn next_block(follower: &mut Follower) -> u64 {
+    let wait = Duration::from_secs(5);
+    match tokio::time::timeout(wait, follower.next())
+        .await
+        .expect("a block comes")
+        .unwrap()
+    {
+        FollowerEvent::Block(block) => {
+            let expected = MarketEvent::OrderCreated {
+                id: order_id(block.height.0),
+            };
+            assert_eq!(block.events, [expected], "the unreadable event is left out");
+            assert_eq!(block.txs.len(), 1);
+            block.height.0
+        }
+        FollowerEvent::Gap { from, to } => panic!("gap {from} to {to}"),
+    }
+}
+
+#[tokio::test]
+async fn every_block_comes_once_and_in_order() {
+    let node = FakeNode::start().await;
+    node.chain().height = 0;
+    (0..30).for_each(|_| add_block(&node));
+    let mut follower = Follower::new(client(&[&node]), Height(3));
+    for expected in 3..=30 {
+        assert_eq!(next_block(&mut follower).await, expected);
+    }
+    assert_eq!(follower.lag_blocks(), 0);
+    let waiting = tokio::time::timeout(Duration::from_millis(200), follower.next()).await;
+    assert!(waiting.is_err(), "nothing to come");
+    add_block(&node);
+    assert_eq!(next_block(&mut follower).await, 31);
+}
+
+#[tokio::test]
+async fn block_results_error_loses_block() {
+    let node = FakeNode::start().await;
+    node.chain().height = 0;
+    (0..12).for_each(|_| add_block(&node));
+    let mut follower = Follower::new(client(&[&node]), Height(1));
+    assert_eq!(next_block(&mut follower).await, 1);
+    node.fault("block_results", Fault::Error("disk is tired"));
+    // Some were fetched before the fault; then errors, never a skipped block.
+    let mut reached = 1;
+    loop {
+        match follower.next().await {
+            Ok(FollowerEvent::Block(block)) => {
+                reached += 1;
+                assert_eq!(block.height.0, reached);
+            }
+            Ok(FollowerEvent::Gap { .. }) => panic!("no gap"),
+            Err(error) => {
+                assert!(error.to_string().contains("disk is tired"), "{error}");
+                break;
+            }
+        }
+    }
+    assert!(reached < 12);
+    node.heal();
+    for expected in reached + 1..=12 {
+        assert_eq!(next_block(&mut follower).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn pruned_blocks_are_a_gap_that_says_from_where_to_where() {
+    let node = FakeNode::start().await;
+    node.chain().height = 0;
+    (0..20).for_each(|_| add_block(&node));
+    node.chain().lowest = 15;
+    let mut follower = Follower::new(client(&[&node]), Height(4));
+    let gap = FollowerEvent::Gap {
+        from: Height(4),
+        to: Height(14),
+    };
+    assert_eq!(follower.next().await.unwrap(), gap);
+    for expected in 15..=20 {
+        assert_eq!(next_block(&mut follower).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn another_endpoint_fills_what_one_has_pruned() {
+    let (pruned, archive) = (FakeNode::start().await, FakeNode::start().await);
+    for node in [&pruned, &archive] {
+        node.chain().height = 0;
+        (0..20).for_each(|_| add_block(node));
+    }
+    pruned.chain().lowest = 15;
+    let mut follower = Follower::new(client(&[&pruned, &archive]), Height(10));
+    for expected in 10..=20 {
+        assert_eq!(next_block(&mut follower).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_block_of_another_height_or_without_its_results_is_refused() {
+    let node = FakeNode::start().await;
+    node.chain().height = 0;
+    (0..3).for_each(|_| add_block(&node));
+    let mut follower = Follower::new(client(&[&node]), Height(2));
+    node.fault(
+        "block_results",
+        Fault::Result(json!({"height": "3", "txs_results": [{"code": 0}]})),
+    );
+    let error = follower.next().await.unwrap_err();
+    assert!(error.to_string().contains("asked for height 2, got 3"), "{error}");
+    node.fault(
+        "block_results",
+        Fault::Result(json!({"height": "2", "txs_results": null})),
+    );
+    let error = follower.next().await.unwrap_err();
+    assert!(
+        error.to_string().contains("1 transactions at 2, but 0 results"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_chain_that_was_reset_is_noticed() {
+    let node = FakeNode::start().await;
+    let mut follower = Follower::new(client(&[&node]), Height(5_000));
+    let error = follower.next().await.unwrap_err();
+    assert!(matches!(error, ChainError::WrongChain(_)), "{error}");
+}
