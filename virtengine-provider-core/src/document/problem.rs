@@ -190,8 +190,22 @@ impl Problems {
         message: impl Into<Cow<'static, str>>,
         hint: Option<String>,
     ) {
-        let notice = problem(code, &at.path, at.node.span, message.into(), hint);
-        push(&mut self.notices, notice);
+        self.notice_at(code, &at.path, at.node.span, message, hint);
+    }
+
+    /// Reports something worth saying at a place that is not a value, e.g. an absent key.
+    pub fn notice_at(
+        &mut self,
+        code: Code,
+        path: &Path<'_>,
+        span: Span,
+        message: impl Into<Cow<'static, str>>,
+        hint: Option<String>,
+    ) {
+        push(
+            &mut self.notices,
+            problem(code, path, span, message.into(), hint),
+        );
     }
 
     /// Whether there is an error.
