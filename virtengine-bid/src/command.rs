@@ -52,6 +52,8 @@ pub enum Command {
     BidSent {
         /// Which bid.
         id: BidId,
+        /// Which sending of this order: the number in the event that asked for it. An answer to an older one is ignored.
+        sending: u32,
     },
     /// A bid is on chain.
     BidLanded {
@@ -64,6 +66,8 @@ pub enum Command {
     BidRejected {
         /// Which.
         id: BidId,
+        /// Which sending of this order: the number in the event that asked for it. An answer to an older one is ignored.
+        sending: u32,
         /// Why.
         rejection: Rejection,
     },
@@ -71,6 +75,8 @@ pub enum Command {
     BidUnknown {
         /// Which.
         id: BidId,
+        /// Which sending of this order: the number in the event that asked for it. An answer to an older one is ignored.
+        sending: u32,
     },
     /// A bid became a lease.
     LeaseWon {

@@ -87,6 +87,8 @@ pub enum Event {
         price: Price,
         /// Every number that led to it.
         explanation: Box<Explanation>,
+        /// Which sending of this order it is: unique, so it names the effect.
+        sending: u32,
         /// When.
         at: Timestamp,
     },
@@ -117,7 +119,7 @@ pub enum Event {
     BidRetry {
         /// On which order.
         order: OrderId,
-        /// Which sending comes next; the first was 1.
+        /// Which attempt comes next; the first was 1.
         attempt: u32,
         /// Not before this moment.
         until: Timestamp,
@@ -132,8 +134,10 @@ pub enum Event {
         order: OrderId,
         /// Price per block, as decided.
         price: Price,
-        /// Which sending this is.
+        /// Which attempt of this bid it is; the first was 1.
         attempt: u32,
+        /// Which sending of this order it is: unique, so it names the effect.
+        sending: u32,
         /// When.
         at: Timestamp,
     },

@@ -268,7 +268,7 @@ fn check_volume(policy: &Policy, offer: &Offer, volume: &StorageVolume) -> Resul
         .attributes
         .iter()
         .find(nowhere)
-        .or(volume.attributes.first());
+        .or_else(|| volume.attributes.first());
     wanted.map_or(Ok(()), |wanted| Err(missing(wanted)))
 }
 

@@ -5,6 +5,7 @@ use virtengine_provider_core::id::Height;
 use virtengine_provider_core::market::Order;
 use virtengine_provider_core::money::Price;
 use virtengine_provider_core::time::Timestamp;
+use virtengine_provider_core::units::Resources;
 
 use crate::event::Explanation;
 use crate::reason::{CloseWhy, DeclineReason, DeferReason, FailReason, GoneReason};
@@ -26,6 +27,8 @@ pub struct Request {
     pub order: Order,
     /// Bids of others on it.
     pub bids: u32,
+    /// How often a bid on it was sent.
+    pub sendings: u32,
     /// When it expires undecided.
     pub expires: Timestamp,
     /// Why it waits; `None`: it was never considered.
@@ -78,7 +81,7 @@ pub enum Stage {
         bid: OurBid,
         /// The order, in case it has to be decided again.
         request: Box<Request>,
-        /// Which sending this is.
+        /// Which attempt of this bid it is.
         attempt: u32,
         /// How far it is known to have come.
         flight: Flight,
@@ -91,7 +94,7 @@ pub enum Stage {
         bid: OurBid,
         /// The order, in case it has to be decided again.
         request: Box<Request>,
-        /// Which sending comes next.
+        /// Which attempt comes next.
         attempt: u32,
         /// When.
         until: Timestamp,
@@ -158,6 +161,17 @@ impl Entry {
         match &self.stage {
             Stage::Waiting(request) => request.deferral.as_ref().map(|deferral| deferral.until),
             Stage::Retrying { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// How much room it waits for; `None` when it waits for something else.
+    pub(super) fn wanted_room(&self) -> Option<&Resources> {
+        let Stage::Waiting(request) = &self.stage else {
+            return None;
+        };
+        match &request.deferral.as_ref()?.why {
+            DeferReason::NoCapacity { wanted, .. } => Some(wanted),
             _ => None,
         }
     }

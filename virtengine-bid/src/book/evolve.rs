@@ -26,15 +26,14 @@ impl Book {
                 let request = Request {
                     order: (**order).clone(),
                     bids: *bids,
+                    sendings: 0,
                     expires: *expires,
                     deferral: None,
                 };
                 self.enter(&order.id, Stage::Waiting(Box::new(request)), *at);
             }
             Event::RivalBidSeen { order, .. } => {
-                if let Some(Stage::Waiting(request)) =
-                    self.orders.get_mut(order).map(|entry| &mut entry.stage)
-                {
+                if let Some(Stage::Waiting(request)) = self.stage_mut(order) {
                     request.bids = request.bids.saturating_add(1);
                 }
             }
@@ -74,6 +73,7 @@ impl Book {
                 order,
                 price,
                 explanation,
+                sending,
                 at,
             } => {
                 self.window.record(*at);
@@ -84,19 +84,23 @@ impl Book {
                     explanation: Some(explanation.clone()),
                 };
                 self.change(order, |stage| match stage {
-                    Stage::Waiting(request) => in_flight(bid, request, 1),
+                    Stage::Waiting(request) => in_flight(bid, request, 1, *sending),
                     other => other,
                 });
             }
             Event::BidSent { order, .. } => self.flies(order, Flight::Sent),
             Event::BidUnresolved { order, .. } => self.flies(order, Flight::Unresolved),
             Event::OrderWithdrawn { order, why, .. } => {
-                if let Some(Stage::InFlight { gone, .. }) =
-                    self.orders.get_mut(order).map(|entry| &mut entry.stage)
-                {
+                if let Some(Stage::InFlight { gone, .. }) = self.stage_mut(order) {
                     *gone = Some(*why);
                 }
             }
+            _ => self.evolve_attempt(event),
+        }
+    }
+
+    fn evolve_attempt(&mut self, event: &Event) {
+        match event {
             Event::BidRetry {
                 order,
                 attempt,
@@ -112,12 +116,16 @@ impl Book {
                 other => other,
             }),
             Event::BidResent {
-                order, attempt, at, ..
+                order,
+                attempt,
+                sending,
+                at,
+                ..
             } => {
                 self.window.record(*at);
                 self.totals.retries = self.totals.retries.saturating_add(1);
                 self.change(order, |stage| match stage {
-                    Stage::Retrying { bid, request, .. } => in_flight(bid, request, *attempt),
+                    Stage::Retrying { bid, request, .. } => in_flight(bid, request, *attempt, *sending),
                     other => other,
                 });
             }
@@ -176,7 +184,7 @@ impl Book {
     }
 
     fn leased(&mut self, order: &OrderId, price: &Price, at: Timestamp) {
-        let mut bid = match self.orders.get(order).map(|entry| &entry.stage) {
+        let mut bid = match self.entry(order).map(|entry| &entry.stage) {
             Some(stage) => stage.bid().cloned().unwrap_or_else(|| found(price, at)),
             None => found(price, at),
         };
@@ -202,9 +210,13 @@ impl Book {
         });
     }
 
+    /// For changes that leave the indexes as they are.
+    fn stage_mut(&mut self, order: &OrderId) -> Option<&mut Stage> {
+        self.orders.get_mut(order)?.as_mut().map(|entry| &mut entry.stage)
+    }
+
     fn flies(&mut self, order: &OrderId, how: Flight) {
-        if let Some(Stage::InFlight { flight, .. }) = self.orders.get_mut(order).map(|entry| &mut entry.stage)
-        {
+        if let Some(Stage::InFlight { flight, .. }) = self.stage_mut(order) {
             *flight = how;
         }
     }
@@ -212,28 +224,17 @@ impl Book {
     /// An order comes to a stage from wherever it was.
     fn enter(&mut self, order: &OrderId, stage: Stage, at: Timestamp) {
         self.forget_record(order);
-        let entry = match self.take(order) {
-            Some(entry) => Entry { stage, ..entry },
-            None => Entry {
-                seq: self.draw_seq(),
-                seen: at,
-                stage,
-            },
-        };
-        self.put(order, entry);
-    }
-
-    /// A known order comes to the stage that `step` makes of the one that it is at.
-    fn change(&mut self, order: &OrderId, step: impl FnOnce(Stage) -> Stage) {
-        if let Some(entry) = self.take(order) {
-            let Entry { seq, seen, stage } = entry;
-            let stage = step(stage);
-            self.put(order, Entry { seq, seen, stage });
+        if self.orders.contains_key(order) {
+            self.change(order, |_| stage);
+            return;
         }
+        let seq = self.draw_seq();
+        let seen = at;
+        self.insert(order, Entry { seq, seen, stage });
     }
 
     fn end(&mut self, order: &OrderId, at: Timestamp, outcome: Outcome) {
-        let Some(entry) = self.take(order) else {
+        let Some(entry) = self.remove(order) else {
             return;
         };
         let bid = match entry.stage {
@@ -248,7 +249,8 @@ impl Book {
     }
 }
 
-fn in_flight(bid: OurBid, request: Box<Request>, attempt: u32) -> Stage {
+fn in_flight(bid: OurBid, mut request: Box<Request>, attempt: u32, sending: u32) -> Stage {
+    request.sendings = sending;
     Stage::InFlight {
         bid,
         request,

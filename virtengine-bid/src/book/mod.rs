@@ -5,15 +5,18 @@
 
 mod entry;
 mod evolve;
+mod index;
 mod saved;
 
 use std::collections::BTreeMap;
 
 use virtengine_provider_core::id::OrderId;
 use virtengine_provider_core::time::Timestamp;
+use virtengine_provider_core::units::Resources;
 
 pub use entry::{Deferral, Entry, Flight, OurBid, Outcome, Record, Request, Stage};
 
+use self::index::Index;
 use crate::limits::RateWindow;
 use crate::reason::HoldReason;
 
@@ -25,11 +28,14 @@ pub const ORDERS_WAITING_MAX: usize = 200_000;
 /// again. Older ones are in the journal.
 pub const DECISIONS_KEPT: usize = 10_000;
 
+/// How many of the orders that wait for room are looked at when room may have appeared.
+const ROOMLESS_LOOKED_AT: usize = 8;
+
 /// What the bidder knows. See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Book {
-    /// Every order that is not over.
-    orders: BTreeMap<OrderId, Entry>,
+    /// Every order that is not over. `None` only within a change.
+    orders: BTreeMap<OrderId, Option<Entry>>,
     /// Final decisions, newest [`DECISIONS_KEPT`].
     decided: BTreeMap<OrderId, Record>,
     window: RateWindow,
@@ -38,11 +44,8 @@ pub struct Book {
     /// Rises with every order, so that orders of one moment keep their sequence.
     next_seq: u64,
     // Derived from the above.
-    fresh: BTreeMap<u64, OrderId>,
-    waiting: BTreeMap<(Timestamp, u64), OrderId>,
-    timers: BTreeMap<(Timestamp, u64), OrderId>,
+    index: Index,
     forget: BTreeMap<u64, OrderId>,
-    tally: Tally,
 }
 
 /// How many orders are at which stage.
@@ -102,7 +105,7 @@ impl Book {
     /// What is known of an order that is not over.
     #[must_use]
     pub fn entry(&self, order: &OrderId) -> Option<&Entry> {
-        self.orders.get(order)
+        self.orders.get(order)?.as_ref()
     }
 
     /// How an order ended, as far as it is remembered.
@@ -113,7 +116,9 @@ impl Book {
 
     /// Every order that is not over, by id.
     pub fn entries(&self) -> impl Iterator<Item = (&OrderId, &Entry)> {
-        self.orders.iter()
+        self.orders
+            .iter()
+            .filter_map(|(order, entry)| Some((order, entry.as_ref()?)))
     }
 
     /// The remembered final decisions, newest first.
@@ -141,7 +146,7 @@ impl Book {
     /// How many orders are at which stage.
     #[must_use]
     pub const fn tally(&self) -> &Tally {
-        &self.tally
+        &self.index.tally
     }
 
     /// What was counted since the first start.
@@ -166,19 +171,37 @@ impl Book {
 
     /// The order that was seen first of those that were never considered.
     pub(crate) fn first_fresh(&self) -> Option<&OrderId> {
-        self.fresh.values().next()
+        self.index.fresh.values().next()
     }
 
     /// The deferred order or retry that is due first, and when.
     pub(crate) fn first_waiting(&self) -> Option<(Timestamp, &OrderId)> {
-        self.waiting
+        self.index
+            .waiting
             .first_key_value()
             .map(|((until, _), order)| (*until, order))
     }
 
+    /// An order that waits for room and fits into `room` by now. Only the first few are looked at, so that this costs the same
+    /// however many wait; the others come in their own time.
+    pub(crate) fn fitting(&self, room: &Resources) -> Option<&OrderId> {
+        self.index
+            .roomless
+            .values()
+            .take(ROOMLESS_LOOKED_AT)
+            .find(|order| {
+                self.entry(order)
+                    .and_then(Entry::wanted_room)
+                    .is_some_and(|wanted| wanted.fits_in(room))
+            })
+    }
+
     /// The deadline that comes first, and whose it is.
     pub(crate) fn first_timer(&self) -> Option<(Timestamp, &OrderId)> {
-        self.timers.first_key_value().map(|((at, _), order)| (*at, order))
+        self.index
+            .timers
+            .first_key_value()
+            .map(|((at, _), order)| (*at, order))
     }
 
     pub(crate) fn first_hold_end(&self) -> Option<Timestamp> {
@@ -186,43 +209,38 @@ impl Book {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.tally.fresh.saturating_add(self.tally.deferred) >= ORDERS_WAITING_MAX
+        self.tally().fresh.saturating_add(self.tally().deferred) >= ORDERS_WAITING_MAX
     }
 
-    /// Puts an order at a stage, and the indexes in order.
-    fn put(&mut self, order: &OrderId, entry: Entry) {
-        self.take(order);
-        self.index(order, &entry);
-        self.orders.insert(order.clone(), entry);
+    /// An order comes in.
+    fn insert(&mut self, order: &OrderId, entry: Entry) {
+        self.index.insert(order, &entry);
+        self.orders.insert(order.clone(), Some(entry));
     }
 
-    /// Takes an order out, and out of the indexes.
-    fn take(&mut self, order: &OrderId) -> Option<Entry> {
-        let entry = self.orders.remove(order)?;
-        if let Some(until) = entry.waits_until() {
-            self.waiting.remove(&(until, entry.seq));
-        } else if matches!(entry.stage, Stage::Waiting(_)) {
-            self.fresh.remove(&entry.seq);
-        }
-        if let Some(at) = entry.timer() {
-            self.timers.remove(&(at, entry.seq));
-        }
-        let count = self.tally.of(&entry.stage);
-        *count = count.saturating_sub(1);
+    /// An order goes out.
+    fn remove(&mut self, order: &OrderId) -> Option<Entry> {
+        let entry = self.orders.remove(order)??;
+        self.index.remove(&entry);
         Some(entry)
     }
 
-    fn index(&mut self, order: &OrderId, entry: &Entry) {
-        if let Some(until) = entry.waits_until() {
-            self.waiting.insert((until, entry.seq), order.clone());
-        } else if matches!(entry.stage, Stage::Waiting(_)) {
-            self.fresh.insert(entry.seq, order.clone());
+    /// A known order comes to the stage that `step` makes of the one that it is at.
+    fn change(&mut self, order: &OrderId, step: impl FnOnce(Stage) -> Stage) {
+        let Some(slot) = self.orders.get_mut(order) else {
+            return;
+        };
+        if let Some(entry) = slot.take() {
+            self.index.remove(&entry);
+            let Entry { seq, seen, stage } = entry;
+            let entry = Entry {
+                seq,
+                seen,
+                stage: step(stage),
+            };
+            self.index.insert(order, &entry);
+            *slot = Some(entry);
         }
-        if let Some(at) = entry.timer() {
-            self.timers.insert((at, entry.seq), order.clone());
-        }
-        let count = self.tally.of(&entry.stage);
-        *count = count.saturating_add(1);
     }
 
     /// Remembers how an order ended, and forgets the oldest.
@@ -257,19 +275,5 @@ impl Book {
         let seq = self.next_seq;
         self.next_seq = seq.wrapping_add(1);
         seq
-    }
-}
-
-impl Tally {
-    const fn of(&mut self, stage: &Stage) -> &mut usize {
-        match stage {
-            Stage::Waiting(request) if request.deferral.is_none() => &mut self.fresh,
-            Stage::Waiting(_) => &mut self.deferred,
-            Stage::InFlight { .. } => &mut self.in_flight,
-            Stage::Retrying { .. } => &mut self.retrying,
-            Stage::Live { .. } => &mut self.live,
-            Stage::Closing { .. } => &mut self.closing,
-            Stage::Leased { .. } => &mut self.leased,
-        }
     }
 }

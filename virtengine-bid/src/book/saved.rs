@@ -12,7 +12,7 @@ use crate::reason::HoldReason;
 
 #[derive(Serialize)]
 struct Borrowed<'a> {
-    orders: &'a BTreeMap<OrderId, Entry>,
+    orders: &'a BTreeMap<OrderId, Option<Entry>>,
     decided: &'a BTreeMap<OrderId, Record>,
     window: &'a RateWindow,
     holds: Vec<(HoldReason, Option<Timestamp>)>,
@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Book {
             ..Self::default()
         };
         for (order, entry) in saved.orders {
-            book.put(&order, entry);
+            book.insert(&order, entry);
         }
         for (order, record) in saved.decided {
             book.forget.insert(record.seq, order.clone());

@@ -46,15 +46,36 @@ impl Desk<'_> {
             .first_waiting()
             .filter(|(until, _)| slot.is_ok() && *until <= self.now)
             .map(|(_, order)| order);
-        let Some(order) = due.or_else(|| self.book.first_fresh()) else {
+        let roomy = || {
+            // Room may have appeared before the order's own time has come.
+            let open = slot.is_ok() && !self.ledger.is_over_committed();
+            open.then(|| self.book.fitting(&self.ledger.available()))
+                .flatten()
+        };
+        let Some(order) = due.or_else(|| self.book.first_fresh()).or_else(roomy) else {
             return Vec::new();
         };
         match self.book.entry(order).map(|entry| &entry.stage) {
             Some(Stage::Waiting(request)) => self.assess(request, slot),
-            Some(Stage::Retrying { bid, attempt, .. }) => vec![Event::BidResent {
+            Some(Stage::Retrying { bid, request, .. }) if self.ledger.is_over_committed() => {
+                // The room that it was decided with is gone meanwhile.
+                let wanted = bid.explanation.as_ref().map(|explanation| explanation.resources);
+                let why = DeferReason::NoCapacity {
+                    wanted: wanted.unwrap_or_default(),
+                    available: self.ledger.available(),
+                };
+                self.put_back(order, self.now.plus(room_wait(request)), why)
+            }
+            Some(Stage::Retrying {
+                bid,
+                request,
+                attempt,
+                ..
+            }) => vec![Event::BidResent {
                 order: order.clone(),
                 price: bid.price.clone(),
                 attempt: *attempt,
+                sending: request.sendings.saturating_add(1),
                 at: self.now,
             }],
             _ => Vec::new(),
@@ -113,10 +134,11 @@ impl Desk<'_> {
             quote,
             rivals: request.bids,
         };
-        self.bid(order, price, explanation)
+        self.bid(request, price, explanation)
     }
 
-    fn bid(&self, order: &OrderId, price: Decimal, explanation: Explanation) -> Vec<Event> {
+    fn bid(&self, request: &Request, price: Decimal, explanation: Explanation) -> Vec<Event> {
+        let order = &request.order.id;
         let reserved = capacity::Event::Reserved {
             key: ReservationKey::Order(order.clone()),
             reservation: Reservation {
@@ -131,6 +153,7 @@ impl Desk<'_> {
                 order: order.clone(),
                 price: Price::new(self.bidder.rate.denom().clone(), price),
                 explanation: Box::new(explanation),
+                sending: request.sendings.saturating_add(1),
                 at: self.now,
             },
         ]

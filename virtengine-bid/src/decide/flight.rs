@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use virtengine_provider_core::id::{BidId, Height, OrderId};
 use virtengine_provider_core::ports::chain::{RejectKind, Rejection};
+use virtengine_provider_core::time::Timestamp;
 
 use super::{Answer, Desk, Rejected};
-use crate::book::{Flight, Stage};
+use crate::book::{Flight, Outcome, Stage};
 use crate::event::Event;
 use crate::reason::{DeferReason, FailReason, HoldReason};
 
@@ -16,12 +17,13 @@ const FUNDS_WAIT: Duration = Duration::from_secs(300);
 const RETRIES_USED_UP_WAIT: Duration = Duration::from_secs(120);
 
 impl Desk<'_> {
-    pub(super) fn bid_sent(&self, order: &OrderId) -> Vec<Event> {
+    pub(super) fn bid_sent(&self, order: &OrderId, sending: u32) -> Vec<Event> {
         match self.book.entry(order).map(|entry| &entry.stage) {
             Some(Stage::InFlight {
                 flight: Flight::Decided,
+                request,
                 ..
-            }) => vec![Event::BidSent {
+            }) if request.sendings == sending => vec![Event::BidSent {
                 order: order.clone(),
                 at: self.now,
             }],
@@ -30,12 +32,13 @@ impl Desk<'_> {
     }
 
     /// It stays in flight: its place, its capacity and its order are kept until somebody knows.
-    pub(super) fn bid_unknown(&self, order: &OrderId) -> Vec<Event> {
+    pub(super) fn bid_unknown(&self, order: &OrderId, sending: u32) -> Vec<Event> {
         match self.book.entry(order).map(|entry| &entry.stage) {
             Some(Stage::InFlight {
                 flight: Flight::Decided | Flight::Sent,
+                request,
                 ..
-            }) => vec![Event::BidUnresolved {
+            }) if request.sendings == sending => vec![Event::BidUnresolved {
                 order: order.clone(),
                 at: self.now,
             }],
@@ -47,11 +50,10 @@ impl Desk<'_> {
         let unknown = || Rejected::Unknown { id: id.clone() };
         let order = &id.order;
         let Some(entry) = self.book.entry(order) else {
-            // Closed or failed as far as we know: the chain has to be asked, unless it is over for certain.
-            return if self.book.record(order).is_some_and(|record| record.bid.is_some()) {
-                Ok(Vec::new())
-            } else {
-                Err(unknown())
+            // After its end this is old news. Of a bid that we gave up it is not: it has to be adopted.
+            return match self.book.record(order).map(|record| &record.outcome) {
+                Some(Outcome::Closed | Outcome::LeaseOver) => Ok(Vec::new()),
+                _ => Err(unknown()),
             };
         };
         match &entry.stage {
@@ -78,11 +80,20 @@ impl Desk<'_> {
         }
     }
 
-    pub(super) fn bid_rejected(&self, order: &OrderId, rejection: Rejection) -> Vec<Event> {
-        let Some(Stage::InFlight { attempt, gone, .. }) = self.book.entry(order).map(|entry| &entry.stage)
+    pub(super) fn bid_rejected(&self, order: &OrderId, sending: u32, rejection: Rejection) -> Vec<Event> {
+        let Some(Stage::InFlight {
+            attempt,
+            gone,
+            request,
+            ..
+        }) = self.book.entry(order).map(|entry| &entry.stage)
         else {
             return Vec::new();
         };
+        // An answer to an older sending, come late or twice, says nothing about the one that flies.
+        if request.sendings != sending {
+            return Vec::new();
+        }
         let at = self.now;
         if rejection.kind == RejectKind::AlreadyDone {
             // "One bid per order and provider": ours is there.
@@ -125,12 +136,7 @@ impl Desk<'_> {
     }
 
     /// The bid is undone; the order is decided again later.
-    fn put_back(
-        &self,
-        order: &OrderId,
-        until: virtengine_provider_core::time::Timestamp,
-        why: DeferReason,
-    ) -> Vec<Event> {
+    pub(super) fn put_back(&self, order: &OrderId, until: Timestamp, why: DeferReason) -> Vec<Event> {
         let deferred = Event::OrderDeferred {
             order: order.clone(),
             until,

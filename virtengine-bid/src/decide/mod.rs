@@ -107,12 +107,18 @@ impl Bidder {
             Command::Release { reason } => Ok(desk.release(reason)),
             Command::Consider => Ok(desk.consider()),
             Command::Tick => Ok(desk.tick()),
-            Command::BidSent { id } => desk.ours(&id).map(|()| desk.bid_sent(&id.order)),
-            Command::BidUnknown { id } => desk.ours(&id).map(|()| desk.bid_unknown(&id.order)),
-            Command::BidLanded { id, height } => desk.ours(&id).and_then(|()| desk.bid_landed(&id, height)),
-            Command::BidRejected { id, rejection } => {
-                desk.ours(&id).map(|()| desk.bid_rejected(&id.order, rejection))
+            Command::BidSent { id, sending } => desk.ours(&id).map(|()| desk.bid_sent(&id.order, sending)),
+            Command::BidUnknown { id, sending } => {
+                desk.ours(&id).map(|()| desk.bid_unknown(&id.order, sending))
             }
+            Command::BidLanded { id, height } => desk.ours(&id).and_then(|()| desk.bid_landed(&id, height)),
+            Command::BidRejected {
+                id,
+                sending,
+                rejection,
+            } => desk
+                .ours(&id)
+                .map(|()| desk.bid_rejected(&id.order, sending, rejection)),
             Command::BidClosed { id } => desk.ours(&id).map(|()| desk.bid_closed(&id.order)),
             Command::CloseRejected { id, rejection } => desk
                 .ours(&id)
@@ -160,7 +166,7 @@ impl Bidder {
     }
 
     /// When [`Self::settle`] has something to do without any further command; a moment that is not after `now` means at
-    /// once. `None`: not before the next command.
+    /// once. `None`: not before the next command (or until the ledger has more room).
     #[must_use]
     pub fn next_deadline(&self, book: &Book, now: Timestamp) -> Option<Timestamp> {
         let consider = if book.is_held(now) {
@@ -234,7 +240,7 @@ impl Desk<'_> {
     fn free(&self, order: &OrderId) -> Option<Event> {
         let key = ReservationKey::Order(order.clone());
         let held = self.ledger.get(&key)?;
-        (held.kind == capacity::ReservationKind::Bid).then(|| Event::Capacity {
+        (held.kind == capacity::ReservationKind::Bid).then_some(Event::Capacity {
             change: capacity::Event::ReservationFreed { key, at: self.now },
         })
     }

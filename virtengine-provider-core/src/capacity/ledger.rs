@@ -1,6 +1,7 @@
 //! The reservation ledger.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -345,13 +346,13 @@ impl Ledger {
                 self.grown = self.grown.wrapping_add(1);
             }
             Event::Reserved { key, reservation } => {
-                if self.reservations.contains_key(key) {
-                    return;
-                }
                 // `decide` has checked the sum; an event that does not fit the type was never decided here.
-                if let Ok(reserved) = self.reserved.checked_add(&reservation.resources) {
+                if let (Entry::Vacant(place), Ok(reserved)) = (
+                    self.reservations.entry(key.clone()),
+                    self.reserved.checked_add(&reservation.resources),
+                ) {
+                    place.insert(*reservation);
                     self.reserved = reserved;
-                    self.reservations.insert(key.clone(), *reservation);
                 }
             }
             Event::ReservationConverted { key, at } => {

@@ -1,0 +1,7 @@
+//! The bidder through its public interface.
+
+mod decisions;
+mod fixture;
+mod machine;
+mod matching;
+mod pricing;
