@@ -54,6 +54,12 @@ fn fail_everywhere(
             let result = change(&storage);
             if !outcome.struck() {
                 result.unwrap();
+                drop(storage);
+                outcome.lose_power(fault, &RealDisk::open(&dir).unwrap());
+                assert!(
+                    is_new(&states(&reopen(&prepared, &dir))),
+                    "{fault:?} after the last call"
+                );
                 break;
             }
             let live = states(&storage);
@@ -78,6 +84,9 @@ fn fail_everywhere(
             } else {
                 old_found += 1;
             }
+            // Opening for changes finished the change on disk.
+            let on_disk = Public::read(&RealDisk::open(&dir).unwrap()).unwrap().on_disk;
+            assert!(on_disk.index.iter().all(|entry| entry.next.is_none()));
             // The store is as usable as ever, and leaves no rubbish.
             let another = storage.generate(&identity(9)).unwrap();
             drop(storage);

@@ -49,6 +49,31 @@ pub(super) struct Progress {
     names_at_risk: Vec<Undo>,
 }
 
+impl Progress {
+    /// Takes away what a power failure at this moment would take.
+    fn lose(&mut self, fault: Fault, disk: &RealDisk) {
+        if fault == Fault::PowerLossOfContent {
+            for folder in [Folder::Root, Folder::Keys] {
+                for file in disk.list(folder).unwrap() {
+                    let path = disk.path(&Name { folder, file });
+                    let inode = fs::symlink_metadata(&path).unwrap().ino();
+                    if self.content_at_risk.contains(&inode) {
+                        File::options().write(true).truncate(true).open(path).unwrap();
+                    }
+                }
+            }
+        }
+        if fault == Fault::PowerLossOfNames {
+            for undo in self.names_at_risk.drain(..).rev() {
+                match undo.old {
+                    Some(bytes) => fs::write(undo.path, bytes).unwrap(),
+                    None => fs::remove_file(undo.path).unwrap(),
+                }
+            }
+        }
+    }
+}
+
 /// Fails at the `at`-th changing call (from 0).
 #[derive(Debug)]
 pub(super) struct FaultyDisk {
@@ -65,6 +90,11 @@ pub(super) struct Outcome(Arc<Mutex<Progress>>);
 impl Outcome {
     pub(super) fn struck(&self) -> bool {
         self.0.lock().unwrap().struck
+    }
+
+    /// The power fails now, after the last call.
+    pub(super) fn lose_power(&self, fault: Fault, disk: &RealDisk) {
+        self.0.lock().unwrap().lose(fault, disk);
     }
 }
 
@@ -101,36 +131,12 @@ impl FaultyDisk {
         let first = !progress.struck;
         progress.struck = true;
         if first {
-            self.lose(&mut progress);
+            progress.lose(self.fault, &self.inner);
         }
         Err(match self.fault {
             Fault::DiskFull => io::ErrorKind::StorageFull.into(),
             _ => io::Error::other("injected"),
         })
-    }
-
-    fn lose(&self, progress: &mut Progress) {
-        if self.fault == Fault::PowerLossOfContent {
-            for folder in [Folder::Root, Folder::Keys] {
-                for file in self.inner.list(folder).unwrap() {
-                    let path = self.inner.path(&Name { folder, file });
-                    if progress
-                        .content_at_risk
-                        .contains(&fs::symlink_metadata(&path).unwrap().ino())
-                    {
-                        File::options().write(true).truncate(true).open(path).unwrap();
-                    }
-                }
-            }
-        }
-        if self.fault == Fault::PowerLossOfNames {
-            for undo in progress.names_at_risk.drain(..).rev() {
-                match undo.old {
-                    Some(bytes) => fs::write(undo.path, bytes).unwrap(),
-                    None => fs::remove_file(undo.path).unwrap(),
-                }
-            }
-        }
     }
 
     fn stopped(&self) -> bool {

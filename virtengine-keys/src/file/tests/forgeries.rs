@@ -69,6 +69,17 @@ fn a_key_file_forged_together_with_its_hash_in_the_index_is_found() {
 }
 
 #[test]
+fn another_commitment_is_found_even_with_the_mac_right() {
+    let prepared = Prepared::new();
+    let mut keystore = prepared.keystore();
+    keystore.store_key.commitment[0] ^= 1;
+    keystore.mac = prepared.store_key.mac(&keystore);
+    prepared.overwrite(&Name::keystore(), &keystore.render());
+    let error = prepared.unlock("right").unwrap_err();
+    assert!(matches!(error, KeyError::Tampered { .. }), "{error}");
+}
+
+#[test]
 fn a_record_that_names_another_public_key_is_found() {
     let prepared = Prepared::new();
     let mut record = prepared.record.clone();
