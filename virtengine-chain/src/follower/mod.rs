@@ -117,12 +117,9 @@ impl Follower {
         }
         loop {
             self.fill();
-            let fetched = match self.fetching.next().await {
-                Some(fetched) => fetched,
-                None => match self.wait_for_head().await {
-                    Ok(()) => continue,
-                    Err(error) => return Err(self.failed(error)),
-                },
+            let Some(fetched) = self.fetching.next().await else {
+                self.wait_for_head().await.map_err(|error| self.failed(error))?;
+                continue;
             };
             match fetched {
                 Ok(block) => {

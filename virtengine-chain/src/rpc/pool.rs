@@ -210,7 +210,7 @@ impl Pool {
                 Ok(status) => {
                     let usable = status.chain_id == self.chain_id && !status.catching_up;
                     self.change(index, |view| {
-                        view.saw(status, &self.chain_id, Instant::now(), latency)
+                        view.saw(status, &self.chain_id, Instant::now(), latency);
                     });
                     if usable && patience.is_none() {
                         patience = Some(tokio::time::Instant::now() + GRACE);

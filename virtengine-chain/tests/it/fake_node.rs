@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::{SinkExt as _, StreamExt as _};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
 use virtengine_chain::proto::cosmos::auth::v1beta1::{BaseAccount, QueryAccountInfoResponse};
 use virtengine_chain::proto::cosmos::base::abci::v1beta1::{GasInfo, TxMsgData};
 use virtengine_chain::proto::cosmos::tx::v1beta1::{
@@ -73,6 +75,7 @@ pub(crate) struct Chain {
 pub(crate) struct FakeNode {
     pub(crate) url: String,
     chain: Arc<Mutex<Chain>>,
+    announcements: broadcast::Sender<String>,
 }
 
 impl FakeNode {
@@ -89,6 +92,7 @@ impl FakeNode {
         let node = Self {
             url,
             chain: Arc::new(Mutex::new(chain)),
+            announcements: broadcast::channel(16).0,
         };
         let serving = node.clone();
         tokio::spawn(async move {
@@ -107,12 +111,31 @@ impl FakeNode {
         self.chain().faults.insert(method.to_owned(), fault);
     }
 
+    /// Ends every WebSocket connection.
+    pub(crate) fn hang_up(&self) {
+        let _ = self.announcements.send("hang up".to_owned());
+    }
+
+    pub(crate) fn subscribers(&self) -> usize {
+        self.announcements.receiver_count()
+    }
+
     pub(crate) fn heal(&self) {
         self.chain().faults.clear();
     }
 
     pub(crate) fn calls(&self, method: &str) -> usize {
         self.chain().calls.get(method).copied().unwrap_or(0)
+    }
+
+    /// Tells every WebSocket subscriber of the newest block; says how many there are.
+    pub(crate) fn announce(&self) -> usize {
+        let height = self.chain().height;
+        let block = json!({"header": {"chain_id": CHAIN_ID, "height": height.to_string(), "time": time(height)}, "data": {"txs": []}});
+        let data = json!({"type": "tendermint/event/NewBlock", "value": {"block": block}});
+        let message =
+            json!({"jsonrpc": "2.0", "id": 1, "result": {"query": "tm.event='NewBlock'", "data": data}});
+        self.announcements.send(message.to_string()).unwrap_or(0)
     }
 
     /// Makes a block with what is in the mempool.
@@ -186,7 +209,25 @@ pub(crate) fn data(answers: Vec<prost_types::Any>) -> String {
     BASE64.encode(data.encode_to_vec())
 }
 
+async fn serve_websocket(stream: TcpStream, mut announcements: broadcast::Receiver<String>) {
+    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let subscription = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(subscription.contains("tm.event='NewBlock'"), "{subscription}");
+    let accepted = json!({"jsonrpc": "2.0", "id": 1, "result": {}}).to_string();
+    let mut next = Some(accepted);
+    while let Some(text) = next {
+        if text == "hang up" || socket.send(text.into()).await.is_err() {
+            return;
+        }
+        next = announcements.recv().await.ok();
+    }
+}
+
 async fn serve(mut stream: TcpStream, node: FakeNode) {
+    let mut first = [0; 3];
+    if matches!(stream.peek(&mut first).await, Ok(3)) && &first == b"GET" {
+        return serve_websocket(stream, node.announcements.subscribe()).await;
+    }
     while let Some(body) = read_request(&mut stream).await {
         let request: Value = serde_json::from_slice(&body).unwrap();
         let method = request["method"].as_str().unwrap().to_owned();

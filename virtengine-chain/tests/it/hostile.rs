@@ -50,7 +50,7 @@ fn damaged() -> impl Strategy<Value = (String, Vec<u8>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn no_bytes_make_a_message_decoder_panic(type_url in type_url(), value in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -1,4 +1,8 @@
 //! Integration tests of the chain client.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not inside test functions"
+)]
 
 mod fake_node;
 mod hostile;
@@ -10,3 +14,4 @@ mod round_trip;
 mod signer;
 mod types;
 mod vectors;
+mod walk;

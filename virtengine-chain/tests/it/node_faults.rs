@@ -436,3 +436,72 @@ async fn a_chain_that_was_reset_is_noticed() {
     let error = follower.next().await.unwrap_err();
     assert!(matches!(error, ChainError::WrongChain(_)), "{error}");
 }
+
+/// A node whose blocks announce themselves, and a follower that hardly polls.
+async fn announced(poll_interval: Duration) -> (FakeNode, Follower) {
+    let node = FakeNode::start().await;
+    node.chain().height = 0;
+    (0..3).for_each(|_| add_block(&node));
+    let mut config = config(&[&node]);
+    config.websocket = true;
+    config.poll_interval = poll_interval;
+    let client = virtengine_chain::ChainClient::new(config).unwrap();
+    (node, Follower::new(client, Height(3)))
+}
+
+async fn until_subscribed(node: &FakeNode) {
+    let subscribed = async {
+        while node.subscribers() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), subscribed)
+        .await
+        .expect("the follower subscribes");
+}
+
+#[tokio::test]
+async fn an_announcement_wakes_the_follower() {
+    let (node, mut follower) = announced(Duration::from_secs(60)).await;
+    assert_eq!(next_block(&mut follower).await, 3);
+    let following = tokio::spawn(async move { (next_block(&mut follower).await, follower) });
+    until_subscribed(&node).await;
+    add_block(&node);
+    let began = Instant::now();
+    assert_eq!(node.announce(), 1);
+    let (height, mut follower) = following.await.unwrap();
+    assert_eq!(height, 4);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    // The connection ends and comes back by itself.
+    node.hang_up();
+    let following = tokio::spawn(async move { next_block(&mut follower).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    until_subscribed(&node).await;
+    add_block(&node);
+    node.announce();
+    assert_eq!(following.await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn a_subscription_that_stays_silent_is_made_up_for_by_polling() {
+    let (node, mut follower) = announced(Duration::from_millis(100)).await;
+    assert_eq!(next_block(&mut follower).await, 3);
+    let following = tokio::spawn(async move { next_block(&mut follower).await });
+    until_subscribed(&node).await;
+    add_block(&node);
+    assert_eq!(following.await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn an_announcement_from_the_future_misleads_nobody() {
+    let (node, mut follower) = announced(Duration::from_millis(100)).await;
+    assert_eq!(next_block(&mut follower).await, 3);
+    let following = tokio::spawn(async move { next_block(&mut follower).await });
+    until_subscribed(&node).await;
+    node.chain().height = 9;
+    node.announce();
+    node.chain().height = 3;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    add_block(&node);
+    assert_eq!(following.await.unwrap(), 4);
+}

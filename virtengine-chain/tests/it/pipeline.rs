@@ -19,12 +19,12 @@ use virtengine_provider_core::ports::signer::Signer as _;
 use prost::Message as _;
 
 use crate::fake_node::{CHAIN_ID, FakeNode, Fault, GAS, auth_of, body_of, config, data};
-use crate::signer::Bob;
+use crate::signer::TestKey;
 
 const ALICE: &str = "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f";
 
 fn pipeline_with(config: ChainConfig) -> Pipeline {
-    Pipeline::new(ChainClient::new(config).unwrap(), Arc::new(Bob::new())).unwrap()
+    Pipeline::new(ChainClient::new(config).unwrap(), Arc::new(TestKey::bob())).unwrap()
 }
 
 fn pipeline(nodes: &[&FakeNode]) -> Pipeline {
@@ -32,7 +32,7 @@ fn pipeline(nodes: &[&FakeNode]) -> Pipeline {
 }
 
 fn bob() -> Address {
-    address_of(&Bob::new().public_key(), "ve").unwrap()
+    address_of(&TestKey::bob().public_key(), "ve").unwrap()
 }
 
 fn send(amount: u32) -> Message {
@@ -91,7 +91,7 @@ async fn a_transaction_is_simulated_priced_and_signed() {
         account_number: 5,
     };
     assert!(verifies(
-        &Bob::new().public_key(),
+        &TestKey::bob().public_key(),
         &document.encode_to_vec(),
         &raw.signatures[0]
     ));

@@ -112,15 +112,42 @@ fn reason() -> impl Strategy<Value = CloseReason> {
     ])
 }
 
-/// Of the provider `me`.
-fn provider_message(me: Address, other: Address) -> BoxedStrategy<Message> {
+/// Of the provider `me`, on its bids and leases.
+fn lease_message(me: Address, other: Address) -> BoxedStrategy<Message> {
     let lease = || lease(other.clone(), me.clone());
+    prop_oneof![
+        (lease(), price(), coin()).prop_map(|(id, price, deposit)| Message::CreateBid { id, price, deposit }),
+        (lease(), reason()).prop_map(|(id, reason)| Message::CloseBid { id, reason }),
+        lease().prop_map(|id| Message::WithdrawLease { id }),
+    ]
+    .boxed()
+}
+
+fn usage_message() -> impl Strategy<Value = Message> {
     let usage = (
         any::<[String; 3]>(),
         any::<(u64, i64, i64)>(),
         price(),
         any::<Vec<u8>>(),
     );
+    usage.prop_map(
+        |([order_id, lease_id, usage_type], numbers, unit_price, signature)| {
+            let (usage_units, period_start, period_end) = numbers;
+            Message::RecordUsage {
+                order_id,
+                lease_id,
+                usage_units,
+                usage_type,
+                period_start,
+                period_end,
+                unit_price,
+                signature,
+            }
+        },
+    )
+}
+
+fn heartbeat_message() -> impl Strategy<Value = Message> {
     let capacity = || {
         any::<[i64; 4]>().prop_map(|[cpu_cores, memory_gb, storage_gb, gpus]| InventoryCapacity {
             cpu_cores,
@@ -136,6 +163,22 @@ fn provider_message(me: Address, other: Address) -> BoxedStrategy<Message> {
         capacity(),
         any::<u64>(),
     );
+    heartbeat.prop_map(
+        |([inventory_id, region], resource_class, total, available, sequence)| {
+            Message::Heartbeat(Heartbeat {
+                inventory_id,
+                resource_class,
+                total,
+                available,
+                sequence,
+                region,
+            })
+        },
+    )
+}
+
+/// Of the provider `me`, on anything else.
+fn provider_message(me: Address) -> BoxedStrategy<Message> {
     let record = || {
         let owner = me.clone();
         (any::<[String; 3]>(), attributes()).prop_map(move |([host_uri, email, website], attributes)| {
@@ -149,24 +192,8 @@ fn provider_message(me: Address, other: Address) -> BoxedStrategy<Message> {
         })
     };
     prop_oneof![
-        (lease(), price(), coin()).prop_map(|(id, price, deposit)| Message::CreateBid { id, price, deposit }),
-        (lease(), reason()).prop_map(|(id, reason)| Message::CloseBid { id, reason }),
-        lease().prop_map(|id| Message::WithdrawLease { id }),
-        usage.prop_map(
-            |([order_id, lease_id, usage_type], numbers, unit_price, signature)| {
-                let (usage_units, period_start, period_end) = numbers;
-                Message::RecordUsage {
-                    order_id,
-                    lease_id,
-                    usage_units,
-                    usage_type,
-                    period_start,
-                    period_end,
-                    unit_price,
-                    signature,
-                }
-            }
-        ),
+        usage_message(),
+        heartbeat_message(),
         any::<(String, Vec<String>, bool)>().prop_map(|(order_id, usage_record_ids, is_final)| {
             Message::SettleOrder {
                 order_id,
@@ -174,18 +201,6 @@ fn provider_message(me: Address, other: Address) -> BoxedStrategy<Message> {
                 is_final,
             }
         }),
-        heartbeat.prop_map(
-            |([inventory_id, region], resource_class, total, available, sequence)| {
-                Message::Heartbeat(Heartbeat {
-                    inventory_id,
-                    resource_class,
-                    total,
-                    available,
-                    sequence,
-                    region,
-                })
-            }
-        ),
         record().prop_map(Message::CreateProvider),
         record().prop_map(Message::UpdateProvider),
     ]
@@ -240,7 +255,8 @@ proptest! {
     fn every_message_comes_back_as_it_went(
         (me, sent) in (address(), address()).prop_flat_map(|(me, other)| {
             let messages = prop_oneof![
-                provider_message(me.clone(), other.clone()),
+                lease_message(me.clone(), other.clone()),
+                provider_message(me.clone()),
                 tenant_message(me.clone(), other),
             ];
             (Just(me), messages)

@@ -1,19 +1,28 @@
-//! The published test key of "bob" (spec/chain.md D.8).
+//! The published test keys of spec/chain.md D.8.
 
 use async_trait::async_trait;
 use k256::ecdsa::signature::Signer as _;
 use virtengine_provider_core::ports::signer::{Algorithm, PublicKey, SignError, Signer};
 
-/// Of bob's mnemonic, path m/44'/118'/0'/0/0.
-const BOB_KEY: &str = "a5f51adc0ad09ccae3f678abb8f081b6e51359345f92413851e915ed7d351da6";
+/// Of the mnemonics there, path m/44'/118'/0'/0/0.
+const BOB: &str = "a5f51adc0ad09ccae3f678abb8f081b6e51359345f92413851e915ed7d351da6";
+const ALICE: &str = "e0aff28c65d3d0dc3836e890414b99758a0a166291bdacd880cb1ca8a1a0e6bc";
 
 #[derive(Debug)]
-pub(crate) struct Bob(k256::ecdsa::SigningKey);
+pub(crate) struct TestKey(k256::ecdsa::SigningKey);
 
-impl Bob {
-    pub(crate) fn new() -> Self {
-        let bytes = hex::decode(BOB_KEY).unwrap();
+impl TestKey {
+    fn of(text: &str) -> Self {
+        let bytes = hex::decode(text).unwrap();
         Self(k256::ecdsa::SigningKey::from_slice(&bytes).unwrap())
+    }
+
+    pub(crate) fn bob() -> Self {
+        Self::of(BOB)
+    }
+
+    pub(crate) fn alice() -> Self {
+        Self::of(ALICE)
     }
 
     pub(crate) fn key(&self) -> &k256::ecdsa::SigningKey {
@@ -22,7 +31,7 @@ impl Bob {
 }
 
 #[async_trait]
-impl Signer for Bob {
+impl Signer for TestKey {
     fn public_key(&self) -> PublicKey {
         PublicKey {
             algorithm: Algorithm::Secp256k1,

@@ -23,6 +23,7 @@ pub(crate) fn reencode(name: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, prost
     found.map(|(_, again)| again(bytes))
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn all() -> Vec<(String, Again)> {
     use cosmos::{auth, authz, bank, base, feegrant, tx};
     use virtengine::{cert, deployment, escrow, market, provider, resources, settlement};

@@ -10,7 +10,7 @@ use virtengine_provider_core::money::{Coin, Price};
 use virtengine_provider_core::ports::chain::Message;
 use virtengine_provider_core::ports::signer::{Algorithm, PublicKey, Signer as _};
 
-use crate::signer::Bob;
+use crate::signer::TestKey;
 
 const ALICE: &str = "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f";
 const BOB: &str = "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq";
@@ -151,7 +151,7 @@ fn record_usage_has_the_bytes_of_the_vector() {
 
 #[test]
 fn the_signed_transaction_has_the_bytes_of_the_vector() {
-    let (bob, public_key) = (Bob::new(), Bob::new().public_key());
+    let (bob, public_key) = (TestKey::bob(), TestKey::bob().public_key());
     let key = bob.key();
     let tx = TxParts {
         messages: vec![message::encode(&create_bid(), &BOB.parse().unwrap()).unwrap()],
@@ -222,16 +222,12 @@ fn addresses_follow_from_public_keys() {
 
 #[test]
 fn an_altered_or_high_s_signature_does_not_verify() {
-    let (bob, public_key) = (Bob::new(), Bob::new().public_key());
+    let (bob, public_key) = (TestKey::bob(), TestKey::bob().public_key());
     let key = bob.key();
     let signature: k256::ecdsa::Signature = key.sign(b"document");
     assert!(verifies(&public_key, b"document", &signature.to_vec()));
     assert!(!verifies(&public_key, b"another", &signature.to_vec()));
-    assert!(!verifies(
-        &public_key,
-        b"document",
-        &signature.to_der().as_bytes().to_vec()
-    ));
+    assert!(!verifies(&public_key, b"document", signature.to_der().as_bytes()));
     let (r, s) = signature.split_scalars();
     let high = k256::ecdsa::Signature::from_scalars(*r, -*s).unwrap();
     assert!(!verifies(&public_key, b"document", &high.to_vec()));
