@@ -1,9 +1,11 @@
 //! The bidder at a glance, for `bid-engine status` and metrics.
 
 use serde::Serialize;
+use virtengine_provider_core::id::OrderId;
+use virtengine_provider_core::money::Price;
 use virtengine_provider_core::time::Timestamp;
 
-use crate::book::{Book, Totals};
+use crate::book::{Book, OurBid, Totals};
 use crate::decide::Bidder;
 use crate::reason::HoldReason;
 
@@ -68,5 +70,43 @@ impl Bidder {
             next_deadline: self.next_deadline(book, now),
             totals: *book.totals(),
         }
+    }
+}
+
+/// One bid of ours, for `bids list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BidLine {
+    /// On which order.
+    pub order: OrderId,
+    /// Price per block.
+    pub price: Price,
+    /// When it was decided, or found on chain.
+    pub decided: Timestamp,
+    /// Where it stands: `submitting`, `retrying`, `open`, `closing`, `won`, `failed`, `closed` or `lease over`.
+    pub state: &'static str,
+}
+
+impl Book {
+    /// The newest `last` bids of ours that are remembered, newest first. Walks the whole book: for people, not for decisions.
+    #[must_use]
+    pub fn bids(&self, last: usize) -> Vec<BidLine> {
+        let line = |order: &OrderId, bid: &OurBid, state| BidLine {
+            order: order.clone(),
+            price: bid.price.clone(),
+            decided: bid.decided,
+            state,
+        };
+        let open = self.entries().filter_map(|(order, entry)| {
+            let bid = entry.stage.bid()?;
+            Some(line(order, bid, entry.stage.as_str()))
+        });
+        let over = self
+            .records()
+            .filter_map(|(order, record)| Some(line(order, record.bid.as_ref()?, record.outcome.as_str())));
+        let mut bids: Vec<BidLine> = open.chain(over).collect();
+        bids.sort_by(|a, b| (b.decided, &b.order).cmp(&(a.decided, &a.order)));
+        bids.truncate(last);
+        bids
     }
 }

@@ -10,7 +10,7 @@ mod saved;
 
 use std::collections::BTreeMap;
 
-use virtengine_provider_core::id::OrderId;
+use virtengine_provider_core::id::{DeploymentId, OrderId};
 use virtengine_provider_core::time::Timestamp;
 use virtengine_provider_core::units::Resources;
 
@@ -127,6 +127,15 @@ impl Book {
             .values()
             .rev()
             .filter_map(|order| self.decided.get_key_value(order))
+    }
+
+    /// The orders of one deployment that are not over. Looks at nothing else.
+    pub fn orders_of<'a>(&'a self, deployment: &'a DeploymentId) -> impl Iterator<Item = &'a OrderId> {
+        let first = OrderId::new(deployment.owner.clone(), deployment.dseq, 0, 0);
+        self.orders
+            .range(first..)
+            .map(|(order, _)| order)
+            .take_while(move |order| order.deployment() == deployment)
     }
 
     /// When bids were sent.

@@ -1,7 +1,7 @@
 //! The life of orders and bids, story by story.
 
 use virtengine_bid::book::DECISIONS_KEPT;
-use virtengine_bid::reason::{CloseWhy, DeclineReason, DeferReason, GoneReason, HoldReason};
+use virtengine_bid::reason::{CloseWhy, DeferReason, GoneReason, HoldReason};
 use virtengine_bid::{Bidder, Command, Event, PolicyError, Rejected};
 use virtengine_provider_core::capacity::{Command as LedgerCommand, ReservationKey, ReservationKind};
 use virtengine_provider_core::id::Height;
@@ -35,47 +35,6 @@ fn an_order_seen_again_is_decided_once() {
     desk.settle();
     assert_eq!(desk.stage(2), "declined");
     assert!(desk.see(dear).is_empty());
-}
-
-#[test]
-fn order_queue_full_drops_nothing_and_rate_limited_is_not_forgotten() {
-    let mut desk = Desk::new(policy(), cores(100_000));
-    for dseq in 1..=300 {
-        desk.see(order(dseq));
-    }
-    let mut bids = Vec::new();
-    let mut rounds = 0;
-    while desk.book.tally().fresh + desk.book.tally().deferred > 0 {
-        for event in desk.settle() {
-            if let Event::BidDecided { order, at, .. } = event {
-                desk.land(order.group.deployment.dseq);
-                bids.push(at);
-            }
-        }
-        let next = desk.bidder.next_deadline(&desk.book, desk.now).unwrap();
-        if next > desk.now {
-            desk.now = next;
-        }
-        rounds += 1;
-        assert!(
-            rounds < 2000,
-            "no progress: {:?}",
-            desk.bidder.status(&desk.book, desk.now)
-        );
-    }
-    // 100 an hour: those not decided within their hour expired, which is a decision too.
-    let totals = desk.book.totals();
-    assert_eq!(totals.bids + totals.expired, 300);
-    assert!(totals.bids >= 100, "{totals:?}");
-    for (i, at) in bids.iter().enumerate() {
-        let within = |seconds| {
-            bids[..=i]
-                .iter()
-                .filter(|b| at.since(**b).as_secs() < seconds)
-                .count()
-        };
-        assert!(within(60) <= 10 && within(3600) <= 100);
-    }
 }
 
 #[test]
@@ -198,26 +157,6 @@ fn a_bid_that_exists_already_has_landed() {
 }
 
 #[test]
-fn wallet_drain_by_failing_tx_is_held_and_no_order_is_lost() {
-    let mut desk = Desk::roomy();
-    for dseq in 1..=5 {
-        desk.see(order(dseq));
-    }
-    desk.settle();
-    desk.reject(1, RejectKind::InsufficientFunds);
-    desk.see(order(6));
-    assert!(desk.settle().is_empty());
-    assert!(!desk.bidder.status(&desk.book, desk.now).bidding);
-    for dseq in 2..=5 {
-        desk.land(dseq);
-    }
-    desk.wait(300);
-    let events = desk.settle();
-    assert_eq!(count(&events, "bidding_released"), 1);
-    assert_eq!(count(&events, "bid_decided"), 2);
-}
-
-#[test]
 fn unknown_is_never_sent_again() {
     let mut desk = Desk::bid(1);
     let id = desk.id(1);
@@ -282,45 +221,6 @@ fn a_lease_that_comes_before_the_news_of_its_bid_is_won() {
 }
 
 #[test]
-fn deposit_locked_in_stale_bid_is_fetched_until_it_is_back() {
-    let mut desk = Desk::bid(1);
-    desk.land(1);
-    desk.wait(899);
-    assert!(desk.settle().is_empty());
-    desk.wait(1);
-    let events = desk.settle();
-    assert!(matches!(
-        events[..],
-        [Event::BidCloseWanted {
-            why: CloseWhy::Stale,
-            ..
-        }]
-    ));
-    assert!(matches!(
-        desk.bidder.message(&events[0]),
-        Some(Message::CloseBid { .. })
-    ));
-    // The tenant may still take it.
-    assert_ne!(desk.ledger.reserved(), Resources::ZERO);
-    let id = desk.id(1);
-    let refused = |kind| Command::CloseRejected {
-        id: id.clone(),
-        rejection: rejection(kind),
-    };
-    assert!(desk.ok(refused(RejectKind::Busy)).is_empty());
-    desk.wait(300);
-    assert_eq!(kinds(&desk.settle()), ["bid_close_wanted"]);
-    assert_eq!(
-        kinds(&desk.ok(refused(RejectKind::AlreadyDone))),
-        ["capacity", "bid_closed"]
-    );
-    assert_eq!(
-        (desk.stage(1), desk.ledger.reserved()),
-        ("closed", Resources::ZERO)
-    );
-}
-
-#[test]
 fn a_lost_bid_frees_its_capacity_at_once_and_is_closed() {
     let mut desk = Desk::bid(1);
     desk.land(1);
@@ -362,28 +262,6 @@ fn a_waiting_order_that_goes_is_a_journaled_end() {
         ["order_expired"]
     );
     assert!(desk.settle().is_empty());
-}
-
-#[test]
-fn order_full_of_bids_gets_no_transaction() {
-    let mut desk = Desk::roomy();
-    desk.ok(Command::OrderSeen {
-        order: Box::new(order(1)),
-        bids: 19,
-    });
-    assert_eq!(
-        kinds(&desk.ok(Command::RivalBid { order: order_id(1) })),
-        ["rival_bid_seen"]
-    );
-    let events = desk.settle();
-    assert!(matches!(
-        events[..],
-        [Event::OrderDeclined {
-            reason: DeclineReason::OrderFull { bids: 20, max: 20 },
-            ..
-        }]
-    ));
-    assert!(desk.ok(Command::RivalBid { order: order_id(9) }).is_empty());
 }
 
 #[test]
@@ -618,19 +496,4 @@ fn a_limit_of_zero_is_refused_by_name() {
             field: "bid_engine.max_bids_per_hour"
         }
     ));
-}
-
-#[test]
-fn limits_hold_across_a_restart() {
-    let mut desk = Desk::roomy();
-    for dseq in 1..=10 {
-        desk.see(order(dseq));
-        desk.settle();
-        desk.land(dseq);
-    }
-    let saved = serde_json::to_string(&desk.book).unwrap();
-    desk.book = serde_json::from_str(&saved).unwrap();
-    desk.see(order(11));
-    assert_eq!(kinds(&desk.settle()), ["order_deferred"]);
-    assert_eq!(desk.bidder.status(&desk.book, desk.now).left_this_minute, 0);
 }
