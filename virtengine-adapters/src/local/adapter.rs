@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use virtengine_provider_core::id::WorkloadId;
@@ -42,6 +43,8 @@ pub(crate) struct Keeper {
     enforcement: Enforcement,
     /// One call at a time per workload.
     turns: Mutex<BTreeMap<WorkloadId, Arc<Mutex<()>>>>,
+    /// Held while ports and room are chosen and written down.
+    pub(crate) planning: Mutex<()>,
     /// Workloads whose supervisor is being started: not running yet, but not broken either.
     pub(crate) starting: Mutex<BTreeSet<WorkloadId>>,
     /// Supervisors that we started, to be waited for when they end.
@@ -112,6 +115,9 @@ impl LocalAdapter {
     }
 }
 
+/// How long the process that owned the state directory before may take to let go of it.
+const OWNER_PATIENCE: Duration = Duration::from_secs(2);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these mutexes guard is whole after every single change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -125,12 +131,9 @@ impl Keeper {
             message: format!("{}: {message}", state_dir.display()),
         };
         layout::create_private_dir(&layout::workloads(state_dir)).map_err(|error| bad(error.to_string()))?;
-        let lock = layout::open_lock(&state_dir.join("lock")).map_err(|error| bad(error.to_string()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(bad("is in use by another process".to_owned())),
-            Err(fs::TryLockError::Error(error)) => return Err(bad(error.to_string())),
-        }
+        let lock =
+            control::lock(&state_dir.join("lock"), OWNER_PATIENCE).map_err(|error| bad(error.to_string()))?;
+        let lock = lock.ok_or_else(|| bad("is in use by another process".to_owned()))?;
         let identity = identity(&state_dir.join("identity")).map_err(|error| bad(error.to_string()))?;
         let (root, enforcement) = enforce(config.cgroup, &identity);
         if !enforcement.reason.is_empty() {
@@ -142,6 +145,7 @@ impl Keeper {
             root,
             enforcement,
             turns: Mutex::default(),
+            planning: Mutex::default(),
             starting: Mutex::default(),
             supervisors: Mutex::default(),
             _lock: lock,
@@ -244,7 +248,7 @@ impl Keeper {
     }
 }
 
-fn identity(path: &PathBuf) -> io::Result<String> {
+fn identity(path: &Path) -> io::Result<String> {
     if let Some(identity) = layout::load::<String>(path)? {
         return Ok(identity);
     }

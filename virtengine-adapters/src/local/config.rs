@@ -24,8 +24,9 @@ pub struct Config {
     /// Command that starts [`shim::main`](super::shim::main), without its arguments. Default: this very program with
     /// `local-shim`.
     pub supervisor: Vec<String>,
-    /// Most that is given to workloads; what the host really has is the second bound. Default: no bound of its own; no GPUs.
-    pub capacity: Resources,
+    /// Most that is given to workloads; what the host really has is the second bound. GPUs are never given here. Default: no
+    /// bound of its own.
+    pub capacity: Option<Resources>,
     /// Address on which exposed ports listen. Default: 127.0.0.1.
     pub bind_address: IpAddr,
     /// Host name or address that tenants are told. Default: the bind address.
@@ -120,6 +121,16 @@ impl Config {
         }
     }
 
+    /// The first bound of what is given to workloads.
+    pub(crate) fn ceiling(&self) -> Resources {
+        self.capacity.unwrap_or(Resources {
+            cpu_millis: u64::MAX,
+            memory_bytes: u64::MAX,
+            storage_bytes: u64::MAX,
+            gpus: 0,
+        })
+    }
+
     /// Every problem of these settings.
     #[must_use]
     pub fn problems(&self) -> Vec<ConfigError> {
@@ -189,12 +200,7 @@ impl Default for Config {
             }],
             // Not the path of the program: that one may be replaced by an upgrade while we run.
             supervisor: vec!["/proc/self/exe".to_owned(), "local-shim".to_owned()],
-            capacity: Resources {
-                cpu_millis: u64::MAX,
-                memory_bytes: u64::MAX,
-                storage_bytes: u64::MAX,
-                gpus: 0,
-            },
+            capacity: None,
             bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             endpoint_host: None,
             ports: None,

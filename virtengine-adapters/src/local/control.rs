@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::layout::{self, SOCKET, WorkloadDir};
 use super::record::{Request, Response};
@@ -25,12 +26,30 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// How long a supervisor may take to answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a lock without a listener is waited for: the supervisor is just coming or going, or a process that is being
+/// started elsewhere holds, for a moment, what its parent had open.
+const TRANSITION_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Asks the supervisor of the workload in `dir`.
 pub(crate) fn ask(dir: &WorkloadDir, request: Request) -> Result<Response, NoAnswer> {
-    exchange(dir.path(), request).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if !is_supervised(dir) => NoAnswer::Absent,
-        _ => NoAnswer::Silent(error),
-    })
+    let deadline = Instant::now() + TRANSITION_PATIENCE;
+    loop {
+        let error = match exchange(dir.path(), request) {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let nobody_listens = matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+        );
+        if nobody_listens && !is_supervised(dir) {
+            return Err(NoAnswer::Absent);
+        }
+        if !nobody_listens || Instant::now() > deadline {
+            return Err(NoAnswer::Silent(error));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn exchange(dir: &Path, request: Request) -> io::Result<Response> {
@@ -58,10 +77,19 @@ pub(crate) fn is_supervised(dir: &WorkloadDir) -> bool {
 
 /// Takes the supervisor's place while nobody supervises, e.g. to count what lies on the disk; `None` when one lives.
 pub(crate) fn stand_in(dir: &WorkloadDir) -> io::Result<Option<File>> {
-    let file = layout::open_lock(&dir.lock())?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+    lock(&dir.lock(), TRANSITION_PATIENCE)
+}
+
+/// Locks a file for this process; `None` when another one still holds it after `patience`.
+pub(crate) fn lock(path: &Path, patience: Duration) -> io::Result<Option<File>> {
+    let file = layout::open_lock(path)?;
+    let deadline = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() >= deadline => return Ok(None),
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
     }
 }

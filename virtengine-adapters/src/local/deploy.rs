@@ -1,10 +1,12 @@
 //! Making a workload exist and run: intent first, then the supervisor.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,13 +39,14 @@ impl Keeper {
         let id = spec.id.clone();
         self.in_turn(&id, || {
             let before = self.intent(&id)?;
-            self.refuse_overcommitment(&spec)?;
             let dir = self.dir(&id);
-            if control::is_supervised(&dir) {
-                if before.as_ref().is_some_and(|before| before.spec == spec) {
-                    return self.set_goal(&id, Goal::Running);
-                }
-                // A workload that is asked for anew, with its data: the old processes go first.
+            let supervised = control::is_supervised(&dir);
+            if supervised && before.as_ref().is_some_and(|before| before.spec == spec) {
+                return self.set_goal(&id, Goal::Running);
+            }
+            if supervised {
+                // A workload that is asked for anew, with its data: the old processes go first, unless it is in vain.
+                self.refuse_overcommitment(&spec)?;
                 self.take_down(&id, Goal::Stopped, before.as_ref())?;
             }
             let intent = Intent {
@@ -57,7 +60,9 @@ impl Keeper {
                 spec,
             };
             self.set_starting(&id, true);
-            let outcome = self.begin(&id, &dir, intent, before.as_ref());
+            let outcome = self
+                .record(&dir, intent, before.as_ref())
+                .and_then(|intent| self.begin(&dir, &intent));
             self.set_starting(&id, false);
             outcome
         })
@@ -67,17 +72,22 @@ impl Keeper {
         u64::try_from(self.clock.now().as_millis()).unwrap_or(0)
     }
 
-    fn begin(
-        &self,
-        id: &WorkloadId,
-        dir: &WorkloadDir,
-        mut intent: Intent,
-        before: Option<&Intent>,
-    ) -> Outcome<()> {
-        let mut allocator = Allocator::new(self.config.ports, self.ports_of_others(id)?);
+    /// Makes the last choices and writes everything down. One deploy at a time: two must not take the same port or the same
+    /// room.
+    fn record(&self, dir: &WorkloadDir, mut intent: Intent, before: Option<&Intent>) -> Outcome<Intent> {
+        let _alone = self.planning.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = intent.spec.id.clone();
+        self.refuse_overcommitment(&intent.spec)?;
+        let mut allocator = Allocator::new(self.config.ports, self.ports_of_others(&id)?);
         plan::choose_ports(&mut intent, before, &mut allocator)?;
-        layout::create_private_dir(dir.path()).map_err(|error| Failure::io("create", dir.path(), &error))?;
+        let written = |path: &Path, outcome: std::io::Result<()>| {
+            outcome.map_err(|error| Failure::io("write", path, &error))
+        };
+        written(dir.path(), layout::create_private_dir(dir.path()))?;
         if before.is_none() {
+            // The directory itself must outlive a power cut, or the intent in it would not.
+            let parent = layout::workloads(&self.config.state_dir);
+            written(&parent, File::open(&parent).and_then(|dir| dir.sync_all()))?;
             let first = UsageCheckpoint {
                 usage: Usage {
                     epoch: intent.epoch,
@@ -87,12 +97,14 @@ impl Keeper {
                 uptime_ms: process::uptime_ms(),
                 ..UsageCheckpoint::default()
             };
-            let path = dir.usage();
-            layout::store(&path, &first, true).map_err(|error| Failure::io("write", &path, &error))?;
+            written(&dir.usage(), layout::store(&dir.usage(), &first, true))?;
         }
-        let path = dir.intent();
-        layout::store(&path, &intent, true).map_err(|error| Failure::io("write", &path, &error))?;
-        self.write_goal(id, Goal::Running)?;
+        written(&dir.intent(), layout::store(&dir.intent(), &intent, true))?;
+        self.write_goal(&id, Goal::Running)?;
+        Ok(intent)
+    }
+
+    fn begin(&self, dir: &WorkloadDir, intent: &Intent) -> Outcome<()> {
         let supervisor = self.spawn_supervisor(dir, &intent.mark)?;
         self.await_birth(dir, supervisor)
     }
@@ -236,8 +248,8 @@ impl Keeper {
         let host = host::look(state_dir).map_err(|error| Failure::io("look at", state_dir, &error))?;
         let ours = self.used_by_us()?;
         Ok(Inventory {
-            capacity: host.total.min(&self.config.capacity),
-            foreign_use: host::foreign_use(&host, &ours, &self.config.capacity),
+            capacity: host.total.min(&self.config.ceiling()),
+            foreign_use: host::foreign_use(&host, &ours, &self.config.ceiling()),
         })
     }
 

@@ -109,36 +109,38 @@ impl Keeper {
     }
 
     pub(crate) fn usage(&self, id: &WorkloadId) -> Outcome<Counters> {
-        self.in_turn(id, || {
-            self.existing(id)?;
-            let dir = self.dir(id);
-            let usage = match control::ask(&dir, Request::Usage) {
-                Ok(Response::Usage(usage)) => usage,
-                Ok(Response::Failed(why)) => {
-                    return Err(Failure::unavailable(format!("the supervisor of {id}: {why}")));
-                }
-                Ok(Response::Status(_)) => return Err(confused(id)),
-                Err(NoAnswer::Absent) => self.count_alone(id, &dir)?,
-                Err(NoAnswer::Silent(error)) => {
-                    let message = format!("the supervisor of {id} does not answer: {error}");
-                    return Err(Failure::unavailable(message));
-                }
-            };
-            Ok(Counters {
-                at: self.clock.now(),
-                epoch: usage.epoch,
-                cpu_milli_seconds: usage.cpu_micros / 1000,
-                memory_byte_seconds: usage.memory_byte_millis / 1000,
-                storage_byte_seconds: usage.storage_byte_millis / 1000,
-                network_bytes_in: usage.network_in,
-                network_bytes_out: usage.network_out,
-                gpu_seconds: 0,
-            })
+        self.existing(id)?;
+        let dir = self.dir(id);
+        // Not in turn: a workload that takes its time to end is still counted meanwhile.
+        let usage = match control::ask(&dir, Request::Usage) {
+            Ok(Response::Usage(usage)) => usage,
+            // The supervisor is just leaving, or nobody is there: then the disk says it, when nobody else works on it.
+            Ok(Response::Status(_)) | Err(NoAnswer::Absent) => {
+                self.in_turn(id, || self.count_alone(id, &dir))?
+            }
+            Ok(Response::Failed(why)) => {
+                return Err(Failure::unavailable(format!("the supervisor of {id}: {why}")));
+            }
+            Err(NoAnswer::Silent(error)) => {
+                let message = format!("the supervisor of {id} does not answer: {error}");
+                return Err(Failure::unavailable(message));
+            }
+        };
+        Ok(Counters {
+            at: self.clock.now(),
+            epoch: usage.epoch,
+            cpu_milli_seconds: usage.cpu_micros / 1000,
+            memory_byte_seconds: usage.memory_byte_millis / 1000,
+            storage_byte_seconds: usage.storage_byte_millis / 1000,
+            network_bytes_in: usage.network_in,
+            network_bytes_out: usage.network_out,
+            gpu_seconds: 0,
         })
     }
 
     /// Nothing runs, but data lie there: count them in the supervisor's stead.
     fn count_alone(&self, id: &WorkloadId, dir: &WorkloadDir) -> Outcome<Usage> {
+        self.existing(id)?;
         let path = dir.usage();
         let failed = |error: &std::io::Error| Failure::io("count in", &path, error);
         let place: Option<File> = control::stand_in(dir).map_err(|error| failed(&error))?;

@@ -237,7 +237,10 @@ fn refuse_tenant_commands(config: &Config, service: &ServiceSpec) -> Outcome<()>
     if config.tenant_commands {
         return Ok(());
     }
-    let loader = service.env.keys().find(|name| name.starts_with("LD_"));
+    let loader = service
+        .env
+        .keys()
+        .find(|name| name.starts_with("LD_") || *name == "PATH");
     let what = if !service.command.is_empty() {
         "a command".to_owned()
     } else if !service.args.is_empty() {

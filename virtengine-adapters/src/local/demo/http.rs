@@ -50,7 +50,7 @@ fn answer(stream: TcpStream, work: &Work) -> io::Result<()> {
     }
     let mut words = request.split_ascii_whitespace();
     let Answer { status, body } = match (words.next(), words.next()) {
-        (Some("GET" | "HEAD"), Some(target)) => {
+        (Some("GET"), Some(target)) => {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             work.answer(path, query)
         }

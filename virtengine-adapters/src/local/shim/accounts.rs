@@ -159,7 +159,7 @@ impl Supervisor {
         if now >= self.accounts.next_checkpoint {
             self.accounts.next_checkpoint = now.saturating_add(self.intent.settings.checkpoint_ms);
             if let Err(error) = self.accounts.meter.checkpoint() {
-                eprintln!("cannot keep the counters: {error}");
+                self.complain(format!("cannot keep the counters: {error}"));
             }
         }
     }

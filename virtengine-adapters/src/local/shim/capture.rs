@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
+use tokio::task::JoinHandle;
 
 use super::super::logs::{LINE_BYTES_MAX, LogWriter};
 
@@ -53,10 +54,10 @@ impl ReplicaLog {
     }
 }
 
-/// Copies lines from `pipe` to `log` until every writer has closed it.
-pub(super) fn start(source: PipeReader, log: Arc<Mutex<ReplicaLog>>) -> std::io::Result<()> {
+/// Copies lines from `source` to `log` until every writer has closed it.
+pub(super) fn start(source: PipeReader, log: Arc<Mutex<ReplicaLog>>) -> std::io::Result<JoinHandle<()>> {
     let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(source))?;
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         let mut reader = BufReader::with_capacity(LINE_BYTES_MAX, receiver);
         let mut line = Vec::new();
         loop {
@@ -70,6 +71,5 @@ pub(super) fn start(source: PipeReader, log: Arc<Mutex<ReplicaLog>>) -> std::io:
                 }
             }
         }
-    });
-    Ok(())
+    }))
 }

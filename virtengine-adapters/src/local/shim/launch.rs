@@ -63,8 +63,8 @@ impl Launcher {
             .args(bounds.to_args())
             .args(argv)
             .env_clear()
-            .envs(&plan.env)
             .envs(inherited())
+            .envs(&plan.env)
             .current_dir(&data)
             .stdin(Stdio::null());
         for (name, value) in self.surroundings(intent, spec, place.replica, plan)? {

@@ -30,7 +30,9 @@ impl Supervisor {
             .launcher
             .start(&self.intent, place)
             .and_then(|(process, output)| {
-                capture::start(output, Arc::clone(&self.logs[position]))?;
+                self.captures.retain(|capture| !capture.is_finished());
+                let capture = capture::start(output, Arc::clone(&self.logs[position]))?;
+                self.captures.push(capture);
                 Ok(process)
             });
         let spec = self.spec_of(position);

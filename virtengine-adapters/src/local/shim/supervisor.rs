@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::WaitOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::super::cgroup::Group;
@@ -74,6 +75,7 @@ pub(super) struct Supervisor {
     pub(super) replicas: Vec<Replica>,
     /// Same positions as `replicas`.
     pub(super) logs: Vec<Arc<Mutex<ReplicaLog>>>,
+    pub(super) captures: Vec<JoinHandle<()>>,
     pub(super) launcher: Launcher,
     pub(super) accounts: Accounts,
     pub(super) beside: BTreeMap<i32, Beside>,
@@ -92,6 +94,8 @@ pub(super) struct Supervisor {
     /// Whether the next status must survive a power cut.
     pub(super) must_last: bool,
     written: Option<Status>,
+    me: Identity,
+    complaint: String,
 }
 
 /// Time between two looks at everything.
@@ -99,6 +103,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Messages that wait; senders wait beyond that.
 const INBOX_MAX: usize = 256;
+
+/// How long reading what replicas wrote before they ended may take.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long another supervisor, or somebody who stands in for one, may still hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -110,7 +117,8 @@ pub(super) fn run(dir: PathBuf) -> Result<(), String> {
     let _ = rustix::process::setsid();
     std::env::set_current_dir(&dir).map_err(text)?;
     let dir = WorkloadDir::at(dir);
-    let lock = take_lock(&dir).map_err(text)?;
+    let lock = control::lock(&dir.lock(), LOCK_PATIENCE).map_err(text)?;
+    let lock = lock.ok_or("another supervisor lives")?;
     let me = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(me)).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -128,19 +136,6 @@ pub(super) fn run(dir: PathBuf) -> Result<(), String> {
     // A walk through the data that still runs is of no use any more.
     runtime.shutdown_background();
     outcome.map_err(text)
-}
-
-fn take_lock(dir: &WorkloadDir) -> io::Result<std::fs::File> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        if let Some(lock) = control::stand_in(dir)? {
-            return Ok(lock);
-        }
-        if Instant::now() > deadline {
-            return Err(io::Error::other("another supervisor lives"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 impl Supervisor {
@@ -194,6 +189,7 @@ impl Supervisor {
             desired,
             replicas,
             logs,
+            captures: Vec::new(),
             beside: BTreeMap::new(),
             causes: BTreeMap::new(),
             inbox,
@@ -207,6 +203,8 @@ impl Supervisor {
             finished: false,
             must_last: true,
             written: None,
+            me: myself(),
+            complaint: String::new(),
         })
     }
 
@@ -225,6 +223,10 @@ impl Supervisor {
             self.reap();
             self.tick(self.now());
             self.write_status();
+        }
+        // Everybody who writes has ended; what is still in the pipes are last words.
+        for capture in std::mem::take(&mut self.captures) {
+            let _ = tokio::time::timeout(LAST_WORDS_PATIENCE, capture).await;
         }
         self.accounts.close(&self.launcher, &self.replicas)?;
         self.must_last = true;
@@ -425,7 +427,7 @@ impl Supervisor {
             replicas.push(status);
         }
         Status {
-            supervisor: myself(),
+            supervisor: self.me.clone(),
             desired: self.desired,
             frozen: self.frozen,
             finished: self.finished,
@@ -444,12 +446,16 @@ impl Supervisor {
                 self.written = Some(status);
                 self.must_last = false;
             }
-            // Tried again at the next tick; said once per change.
-            Err(error) if self.written.is_some() => {
-                eprintln!("cannot keep the status: {error}");
-                self.written = None;
-            }
-            Err(_) => {}
+            // Tried again at the next tick.
+            Err(error) => self.complain(format!("cannot keep the status: {error}")),
+        }
+    }
+
+    /// Says what goes wrong, but not again and again: the supervisor's log is not rotated.
+    pub(super) fn complain(&mut self, complaint: String) {
+        if self.complaint != complaint {
+            eprintln!("{complaint}");
+            self.complaint = complaint;
         }
     }
 }

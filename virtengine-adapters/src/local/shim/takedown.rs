@@ -137,7 +137,7 @@ impl Supervisor {
                 .try_for_each(|stat| process::signal(&stat.identity(), Signal::CONT)),
         };
         if let Err(error) = thawed {
-            eprintln!("cannot resume: {error}");
+            self.complain(format!("cannot resume: {error}"));
             return;
         }
         self.frozen = false;
