@@ -16,8 +16,9 @@ pub(crate) type CliResult = Result<Answer, CliError>;
 impl Answer {
     /// `value` for scripts, `text` for people.
     pub(crate) fn new<T: Serialize>(value: &T, text: impl Into<String>) -> Result<Self, CliError> {
-        let json = serde_json::to_value(value)
-            .map_err(|error| CliError::failed(format!("the answer cannot be written as JSON: {error}"), ""))?;
+        let json = serde_json::to_value(value).map_err(|error| {
+            CliError::failed(format!("the answer cannot be written as JSON: {error}"), "")
+        })?;
         Ok(Self {
             json,
             text: text.into(),

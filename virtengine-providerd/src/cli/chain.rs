@@ -54,7 +54,8 @@ pub(super) async fn ping(context: &Context) -> Result<ChainPing, CliError> {
     })
 }
 
-fn endpoint(status: &EndpointStatus) -> EndpointPing {
+/// What the chain client knows of an endpoint, as an answer.
+pub(crate) fn endpoint(status: &EndpointStatus) -> EndpointPing {
     let usable = status.health == EndpointHealth::Fresh;
     let message = match status.health {
         EndpointHealth::Fresh => String::new(),
@@ -62,7 +63,10 @@ fn endpoint(status: &EndpointStatus) -> EndpointPing {
         EndpointHealth::CatchingUp => "is catching up".to_owned(),
         EndpointHealth::WrongChain => "is of another chain".to_owned(),
         EndpointHealth::Disagrees => "has other blocks than the majority".to_owned(),
-        _ => status.last_error.clone().unwrap_or_else(|| "does not answer".to_owned()),
+        _ => status
+            .last_error
+            .clone()
+            .unwrap_or_else(|| "does not answer".to_owned()),
     };
     EndpointPing {
         url: status.url.clone(),

@@ -46,7 +46,10 @@ impl Context {
     }
 
     /// Now.
-    #[expect(clippy::unused_self, reason = "commands take the time from their context alone")]
+    #[expect(
+        clippy::unused_self,
+        reason = "commands take the time from their context alone"
+    )]
     pub(crate) fn now(&self) -> Timestamp {
         SystemClock.now()
     }

@@ -82,8 +82,17 @@ fn keys(report: &mut DoctorReport, configured: bool, context: &Context) {
         Ok(store) => store,
         Err(error) => return failed(report, NAME, &error),
     };
-    note(report, NAME, CheckOutcome::Ok, "can be opened, and nobody else can reach it", "");
-    for (name, purpose) in [("keys.account", Purpose::Account), ("keys.identity", Purpose::Identity)] {
+    note(
+        report,
+        NAME,
+        CheckOutcome::Ok,
+        "can be opened, and nobody else can reach it",
+        "",
+    );
+    for (name, purpose) in [
+        ("keys.account", Purpose::Account),
+        ("keys.identity", Purpose::Identity),
+    ] {
         match store.active(purpose) {
             Ok(record) => note(
                 report,
@@ -105,7 +114,13 @@ fn account(report: &mut DoctorReport, store: &KeyStore, context: &Context) {
     };
     match settings::provider(context) {
         Ok(provider) if provider == address => {
-            note(report, NAME, CheckOutcome::Ok, format!("the account key is that of {address}"), "");
+            note(
+                report,
+                NAME,
+                CheckOutcome::Ok,
+                format!("the account key is that of {address}"),
+                "",
+            );
         }
         Ok(provider) => note(
             report,
@@ -134,9 +149,19 @@ async fn connection(report: &mut DoctorReport, configured: bool, context: &Conte
                     note(report, NAME, CheckOutcome::Ok, message, "");
                     continue;
                 }
-                let outcome = if ping.usable { CheckOutcome::Warning } else { CheckOutcome::Failed };
+                let outcome = if ping.usable {
+                    CheckOutcome::Warning
+                } else {
+                    CheckOutcome::Failed
+                };
                 let message = format!("{}: {}", endpoint.url, endpoint.message);
-                note(report, NAME, outcome, message, "check chain.endpoints and the network");
+                note(
+                    report,
+                    NAME,
+                    outcome,
+                    message,
+                    "check chain.endpoints and the network",
+                );
             }
         }
     }

@@ -233,7 +233,10 @@ impl From<anyhow::Error> for CliError {
                 return Self::new(key.exit_code(), "key", message, key.remedy());
             }
             if let Some(SocketError::InUse(_)) = cause.downcast_ref::<SocketError>() {
-                return Self::failed(message, "stop the other daemon first: see `virtengine-provider status`");
+                return Self::failed(
+                    message,
+                    "stop the other daemon first: see `virtengine-provider status`",
+                );
             }
             if cause.is::<ChainError>() {
                 return Self::new(6, "chain", message, "see `virtengine-provider chain ping`");
@@ -320,7 +323,9 @@ impl From<ChainError> for CliError {
                 "set chain.chain_id (or --chain-id) to the chain of the endpoint",
             ),
             ChainError::NotFound(_) => Self::not_found(&error, ""),
-            ChainError::Rejected(rejection) => Self::new(1, "rejected", rejection, rejection_hint(rejection.kind)),
+            ChainError::Rejected(rejection) => {
+                Self::new(1, "rejected", rejection, rejection_hint(rejection.kind))
+            }
             _ => Self::failed(&error, ""),
         }
     }
@@ -339,7 +344,12 @@ const fn rejection_hint(kind: virtengine_provider_core::ports::chain::RejectKind
 
 impl From<ChainConfigError> for CliError {
     fn from(error: ChainConfigError) -> Self {
-        Self::new(3, "invalid_config", error, "set it in the configuration, or by --node and --chain-id")
+        Self::new(
+            3,
+            "invalid_config",
+            error,
+            "set it in the configuration, or by --node and --chain-id",
+        )
     }
 }
 
@@ -369,7 +379,10 @@ mod tests {
         let error = CliError::document("shop.yaml", &problems);
         assert_eq!(error.exit_code(), 7);
         let text = error.to_text();
-        assert!(text.starts_with("error: shop.yaml has 1 problem\n  1:10 version: "), "{text}");
+        assert!(
+            text.starts_with("error: shop.yaml has 1 problem\n  1:10 version: "),
+            "{text}"
+        );
         assert!(text.contains("[UNSUPPORTED_VERSION]"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&error.to_json()).unwrap();
         assert_eq!(json["error"]["details"][0]["place"], "1:10 version");

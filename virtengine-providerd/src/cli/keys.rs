@@ -194,12 +194,21 @@ fn init(place: &Place, passphrase: &PassphraseArgs, context: &Context) -> CliRes
     let status = store.status()?;
     let text = format!(
         "Created an empty key store in {}\nNext: virtengine-provider keys generate --algorithm ed25519\n",
-        status.location.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        status
+            .location
+            .as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
     );
     Answer::new(&status, text)
 }
 
-fn unlocked(place: &Place, passphrase: &PassphraseArgs, access: Access, context: &Context) -> Result<KeyStore, CliError> {
+fn unlocked(
+    place: &Place,
+    passphrase: &PassphraseArgs,
+    access: Access,
+    context: &Context,
+) -> Result<KeyStore, CliError> {
     let store = place.open(access, context)?;
     store.unlock(&passphrase.read(PassphraseUse::Unlock, context)?)?;
     Ok(store)
@@ -279,7 +288,10 @@ fn test_sign(
         }
     };
     if purposes.is_empty() {
-        return Err(virtengine_keys::KeyError::NoKey { purpose: Purpose::Identity }.into());
+        return Err(virtengine_keys::KeyError::NoKey {
+            purpose: Purpose::Identity,
+        }
+        .into());
     }
     block_on(async {
         let mut signatures = Vec::new();
@@ -303,9 +315,14 @@ fn address(store: &KeyStore, context: &Context) -> Option<Address> {
 pub(super) fn read_mnemonic(path: &std::path::Path) -> Result<Mnemonic, CliError> {
     let mut words = Zeroizing::new(String::with_capacity(MNEMONIC_BYTES_MAX as usize + 1));
     let read = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(MNEMONIC_BYTES_MAX).read_to_string(&mut words)
+        std::io::stdin()
+            .lock()
+            .take(MNEMONIC_BYTES_MAX)
+            .read_to_string(&mut words)
     } else {
-        private_file(path)?.take(MNEMONIC_BYTES_MAX).read_to_string(&mut words)
+        private_file(path)?
+            .take(MNEMONIC_BYTES_MAX)
+            .read_to_string(&mut words)
     };
     read.map_err(|error| CliError::file(path, &error))?;
     Ok(Mnemonic::parse(words.trim())?)
@@ -314,7 +331,11 @@ pub(super) fn read_mnemonic(path: &std::path::Path) -> Result<Mnemonic, CliError
 fn private_file(path: &std::path::Path) -> Result<std::fs::File, CliError> {
     use std::os::unix::fs::MetadataExt as _;
     let file = std::fs::File::open(path).map_err(|error| CliError::file(path, &error))?;
-    let mode = file.metadata().map_err(|error| CliError::file(path, &error))?.mode() & 0o7777;
+    let mode = file
+        .metadata()
+        .map_err(|error| CliError::file(path, &error))?
+        .mode()
+        & 0o7777;
     if mode & 0o077 != 0 {
         return Err(virtengine_keys::KeyError::Mode {
             path: path.to_owned(),

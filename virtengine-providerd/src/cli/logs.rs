@@ -51,7 +51,10 @@ fn left_behind(query: OperatorLogQuery, context: &Context, socket: &std::path::P
     if entries.is_empty() {
         return Err(not_running());
     }
-    answer(&entries, "(the daemon is not running; these are the lines it left behind)\n")
+    answer(
+        &entries,
+        "(the daemon is not running; these are the lines it left behind)\n",
+    )
 }
 
 fn answer(entries: &[LogEntry], note: &str) -> CliResult {

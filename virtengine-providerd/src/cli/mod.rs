@@ -19,7 +19,7 @@
 //! | 10–42 | keys, see [`virtengine_keys::KeyError::exit_code`] |
 
 mod answer;
-mod chain;
+pub(crate) mod chain;
 mod completions;
 mod config;
 mod context;
@@ -195,7 +195,9 @@ fn print(text: &str, stream: Stream) {
 
 /// Help and version go to stdout; a mistake goes to stderr in the form that was asked for, as far as that can be told.
 fn misused(args: &[OsString], error: &clap::Error) -> ExitCode {
-    let json = args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+    let json = args
+        .windows(2)
+        .any(|pair| pair[0] == "--output" && pair[1] == "json")
         || args.iter().any(|arg| arg == "--output=json");
     if json && error.use_stderr() {
         let text = error.to_string();

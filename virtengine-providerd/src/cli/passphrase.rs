@@ -31,7 +31,9 @@ impl PassphraseArgs {
         }
         let manager = settings::key_manager(context)?;
         if let (None, Some(secret)) = (&manager.passphrase_file, &manager.passphrase) {
-            return Ok(Passphrase::new(SecretBytes::new(secret.reveal().as_bytes().to_vec()))?);
+            return Ok(Passphrase::new(SecretBytes::new(
+                secret.reveal().as_bytes().to_vec(),
+            ))?);
         }
         Ok(passphrase_source(manager.passphrase_file.as_deref()).read(wanted_for)?)
     }

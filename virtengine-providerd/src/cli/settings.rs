@@ -86,15 +86,20 @@ const fn storage_of(storage: KeyStorage) -> StorageType {
 
 /// The prefix of addresses; that of the default chain when the configuration cannot be read.
 pub(super) fn address_prefix(context: &Context) -> String {
-    load_or_defaults(context).map_or_else(|_| Config::defaults().chain.address_prefix, |config| config.chain.address_prefix)
+    load_or_defaults(context).map_or_else(
+        |_| Config::defaults().chain.address_prefix,
+        |config| config.chain.address_prefix,
+    )
 }
 
 /// The account that we provide as.
 pub(super) fn provider(context: &Context) -> Result<Address, CliError> {
     let config = load_or_defaults(context)?;
-    config.provider.account().cloned().ok_or_else(|| {
-        CliError::config("the configuration", &config.placeholders())
-    })
+    config
+        .provider
+        .account()
+        .cloned()
+        .ok_or_else(|| CliError::config("the configuration", &config.placeholders()))
 }
 
 /// The chain, as configured.

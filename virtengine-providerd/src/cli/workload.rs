@@ -28,6 +28,9 @@ Examples:
         manifest: PathBuf,
     },
     /// One workload, its services and where it is reachable
+    #[command(
+        after_help = "Examples:\n  virtengine-provider workload status local-0123456789abcdef0123\n  virtengine-provider workload status local-0123456789abcdef0123 --output json | jq .endpoints"
+    )]
     Status(Which),
     /// Workloads
     #[command(after_help = "\
@@ -40,12 +43,16 @@ Examples:
         state: Option<WorkloadState>,
     },
     /// No compute is used any more, data is kept
+    #[command(after_help = "Examples:\n  virtengine-provider workload pause local-0123456789abcdef0123")]
     Pause(Which),
     /// Back from a pause, or from a stop
+    #[command(after_help = "Examples:\n  virtengine-provider workload resume local-0123456789abcdef0123")]
     Resume(Which),
     /// Graceful shutdown, data is kept
+    #[command(after_help = "Examples:\n  virtengine-provider workload stop local-0123456789abcdef0123")]
     Stop(Which),
     /// Remove everything of it
+    #[command(after_help = "Examples:\n  virtengine-provider workload terminate local-0123456789abcdef0123")]
     Terminate(Which),
 }
 
@@ -103,7 +110,10 @@ fn act(id: &WorkloadId, action: WorkloadAction, context: &Context) -> CliResult 
     let daemon = context.daemon()?;
     block_on(async {
         let workload = daemon.act_on_workload(id, action).await?;
-        let text = format!("{action}: {} is {}, to be {}\n", workload.id, workload.state, workload.wanted);
+        let text = format!(
+            "{action}: {} is {}, to be {}\n",
+            workload.id, workload.state, workload.wanted
+        );
         Answer::new(&workload, text)
     })
 }

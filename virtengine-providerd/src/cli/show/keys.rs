@@ -15,7 +15,11 @@ fn record(record: &KeyRecord, address: Option<&Address>) -> String {
 }
 
 /// `keys generate` and `keys import`.
-pub(in crate::cli) fn generated(key: &KeyRecord, address: Option<&Address>, mnemonic: Option<&str>) -> String {
+pub(in crate::cli) fn generated(
+    key: &KeyRecord,
+    address: Option<&Address>,
+    mnemonic: Option<&str>,
+) -> String {
     let mut text = record(key, address);
     if let Some(words) = mnemonic {
         text += "\nWrite these words down and keep them where nobody else finds them. They are shown once, are not stored, and\n\
@@ -31,7 +35,11 @@ pub(in crate::cli) fn key_status(status: &StoreStatus, address: Option<&Address>
         ("Storage", status.storage_type.to_string()),
         (
             "Directory",
-            status.location.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            status
+                .location
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
         ),
         ("Account", address.map(ToString::to_string).unwrap_or_default()),
     ]);

@@ -1,4 +1,6 @@
-use virtengine_gateway::api::{BidOutcome, BidView, Decision, Explanation, LeaseView, ManifestState, OrderView};
+use virtengine_gateway::api::{
+    BidOutcome, BidView, Decision, Explanation, LeaseView, ManifestState, OrderView,
+};
 
 use super::{clean, moment, optional, resources, table};
 
@@ -35,7 +37,11 @@ pub(in crate::cli) fn bids(bids: &[BidView]) -> String {
             bid.message.clone(),
         ]
     });
-    table(["ORDER", "OUTCOME", "PRICE/BLOCK", "DECIDED", "MESSAGE"], rows, "no bids yet")
+    table(
+        ["ORDER", "OUTCOME", "PRICE/BLOCK", "DECIDED", "MESSAGE"],
+        rows,
+        "no bids yet",
+    )
 }
 
 /// `orders list`.
@@ -49,7 +55,11 @@ pub(in crate::cli) fn orders(orders: &[OrderView]) -> String {
             order.reason.clone(),
         ]
     });
-    table(["ORDER", "DECISION", "MAX/BLOCK", "ASKS FOR", "REASON"], rows, "no orders yet")
+    table(
+        ["ORDER", "DECISION", "MAX/BLOCK", "ASKS FOR", "REASON"],
+        rows,
+        "no orders yet",
+    )
 }
 
 /// `leases list`.
@@ -72,7 +82,16 @@ pub(in crate::cli) fn leases(leases: &[LeaseView]) -> String {
             lease.message.clone(),
         ]
     });
-    let headings = ["LEASE", "STATE", "PRICE/BLOCK", "MANIFEST", "WORKLOAD", "IS", "EARNED", "MESSAGE"];
+    let headings = [
+        "LEASE",
+        "STATE",
+        "PRICE/BLOCK",
+        "MANIFEST",
+        "WORKLOAD",
+        "IS",
+        "EARNED",
+        "MESSAGE",
+    ];
     table(headings, rows, "no leases")
 }
 

@@ -57,7 +57,11 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Columns under headings, or `empty` when there are no rows.
-fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>, empty: &str) -> String {
+fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    empty: &str,
+) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -160,7 +164,10 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [["a".to_owned(), "1".to_owned()], ["long".to_owned(), "2".to_owned()]];
+        let rows = [
+            ["a".to_owned(), "1".to_owned()],
+            ["long".to_owned(), "2".to_owned()],
+        ];
         assert_eq!(table(["N", "V"], rows, ""), "N     V\na     1\nlong  2\n");
     }
 

@@ -14,7 +14,11 @@ pub(in crate::cli) fn provider_status(
         DaemonState::Running => paint.good("running"),
         DaemonState::Draining => paint.doubtful("draining"),
     };
-    let dry = if status.dry_run { " (dry run: nothing is sent)" } else { "" };
+    let dry = if status.dry_run {
+        " (dry run: nothing is sent)"
+    } else {
+        ""
+    };
     let mut text = format!("Provider {} is {state}{dry}\n\n", status.provider);
     let workloads: Vec<_> = status
         .workloads
@@ -30,16 +34,33 @@ pub(in crate::cli) fn provider_status(
         ("Version", status.version.clone()),
         ("Since", moment(Some(status.started_at))),
         ("Chain", chain(&status.chain)),
-        ("Balance", status.balance.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (
+            "Balance",
+            status
+                .balance
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
         ("Income, 24 h", coins(&status.revenue_24h)),
         ("Capacity", resources(&status.capacity.total)),
         ("Reserved", resources(&status.capacity.reserved)),
         ("Free", resources(&status.capacity.free)),
-        ("Workloads", if workloads.is_empty() { "none".to_owned() } else { workloads.join(", ") }),
+        (
+            "Workloads",
+            if workloads.is_empty() {
+                "none".to_owned()
+            } else {
+                workloads.join(", ")
+            },
+        ),
         ("Leases", status.active_leases.to_string()),
         ("Orders", format!("{} not decided", status.pending_orders)),
         ("Bids", format!("{} open", status.open_bids)),
-        ("Usage", format!("{} records not settled", status.pending_usage_records)),
+        (
+            "Usage",
+            format!("{} records not settled", status.pending_usage_records),
+        ),
     ]);
     if let Some(report) = health {
         text += "\n";
@@ -48,7 +69,11 @@ pub(in crate::cli) fn provider_status(
     if !status.alerts.is_empty() {
         text += "\nAlerts:\n";
         for alert in &status.alerts {
-            let subject = if alert.subject.is_empty() { String::new() } else { format!("{}: ", alert.subject) };
+            let subject = if alert.subject.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", alert.subject)
+            };
             text += &format!(
                 "  {} {} {}\n",
                 moment(Some(alert.since)),
@@ -93,7 +118,11 @@ fn components(report: &HealthReport, paint: Paint) -> String {
         ]
     });
     let mut text = format!("Health: {status}\n");
-    text += &table(["COMPONENT", "STATUS", "SINCE", "LATENCY", "MESSAGE"], rows, "nothing is watched");
+    text += &table(
+        ["COMPONENT", "STATUS", "SINCE", "LATENCY", "MESSAGE"],
+        rows,
+        "nothing is watched",
+    );
     for health in report.components.values() {
         if health.status != ComponentStatus::Up && !health.remedy.is_empty() {
             text += &format!("hint: {}: {}\n", health.name, clean(&health.remedy));
@@ -107,7 +136,11 @@ pub(in crate::cli) fn bid_engine(status: &BidEngineStatus, paint: Paint) -> Stri
     let mut text = if status.bidding {
         format!("The bid engine is {}\n\n", paint.good("bidding"))
     } else {
-        format!("The bid engine is {}: {}\n\n", paint.bad("not bidding"), clean(&status.reason))
+        format!(
+            "The bid engine is {}: {}\n\n",
+            paint.bad("not bidding"),
+            clean(&status.reason)
+        )
     };
     let rate = |rate: virtengine_gateway::api::RateView| format!("{} of {}", rate.used, rate.limit);
     text += &pairs([
@@ -118,13 +151,19 @@ pub(in crate::cli) fn bid_engine(status: &BidEngineStatus, paint: Paint) -> Stri
         ("Last hour", rate(status.last_hour)),
         (
             "Bids ever",
-            format!("{}, won {}, lost {}", status.bids_total, status.won_total, status.lost_total),
+            format!(
+                "{}, won {}, lost {}",
+                status.bids_total, status.won_total, status.lost_total
+            ),
         ),
         ("Last order", moment(status.last_order_at)),
         ("Last bid", moment(status.last_bid_at)),
     ]);
     if !status.declined.is_empty() {
-        let rows = status.declined.iter().map(|(reason, count)| [count.to_string(), reason.clone()]);
+        let rows = status
+            .declined
+            .iter()
+            .map(|(reason, count)| [count.to_string(), reason.clone()]);
         text += "\n";
         text += &table(["DECLINED", "BECAUSE"], rows, "");
     }

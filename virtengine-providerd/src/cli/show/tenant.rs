@@ -61,8 +61,14 @@ pub(in crate::cli) fn escrows(escrows: &[SettlementEscrow]) -> String {
             escrow.state.clone(),
             balance.join(", "),
             optional(escrow.recipient.as_ref()),
-            moment(Some(virtengine_provider_core::time::Timestamp::from_seconds(escrow.expires_at))),
+            moment(Some(virtengine_provider_core::time::Timestamp::from_seconds(
+                escrow.expires_at,
+            ))),
         ]
     });
-    table(["ESCROW", "STATE", "BALANCE", "RECIPIENT", "EXPIRES"], rows, "no settlement escrow")
+    table(
+        ["ESCROW", "STATE", "BALANCE", "RECIPIENT", "EXPIRES"],
+        rows,
+        "no settlement escrow",
+    )
 }

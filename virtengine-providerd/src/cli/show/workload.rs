@@ -23,7 +23,15 @@ pub(in crate::cli) fn workloads(workloads: &[WorkloadView]) -> String {
             workload.status_message.clone(),
         ]
     });
-    let headings = ["WORKLOAD", "STATE", "ADAPTER", "RESOURCES", "LEASE", "CHANGED", "MESSAGE"];
+    let headings = [
+        "WORKLOAD",
+        "STATE",
+        "ADAPTER",
+        "RESOURCES",
+        "LEASE",
+        "CHANGED",
+        "MESSAGE",
+    ];
     table(headings, rows, "no workloads")
 }
 
@@ -34,7 +42,11 @@ pub(in crate::cli) fn workload(workload: &WorkloadView) -> String {
         ("State", workload.state.to_string()),
         (
             "Wanted",
-            if workload.wanted == workload.state { String::new() } else { workload.wanted.to_string() },
+            if workload.wanted == workload.state {
+                String::new()
+            } else {
+                workload.wanted.to_string()
+            },
         ),
         ("Message", workload.status_message.clone()),
         ("Adapter", workload.adapter.clone()),
@@ -60,7 +72,10 @@ pub(super) fn services(services: &[virtengine_provider_core::ports::adapter::Ser
             service.message.clone(),
         ]
     });
-    format!("\n{}", table(["SERVICE", "READY", "RESTARTS", "MESSAGE"], rows, ""))
+    format!(
+        "\n{}",
+        table(["SERVICE", "READY", "RESTARTS", "MESSAGE"], rows, "")
+    )
 }
 
 pub(super) fn endpoints(endpoints: &[virtengine_provider_core::ports::adapter::WorkloadEndpoint]) -> String {
@@ -108,13 +123,25 @@ pub(in crate::cli) fn usage(records: &[UsageView]) -> String {
             record.flags.join(" "),
         ]
     });
-    let headings = ["RECORD", "WORKLOAD", "STATE", "FROM", "TO", "CPU", "COST", "FLAGS"];
+    let headings = [
+        "RECORD", "WORKLOAD", "STATE", "FROM", "TO", "CPU", "COST", "FLAGS",
+    ];
     table(headings, rows, "no usage records")
 }
 
 /// One line of `logs`.
 pub(in crate::cli) fn log_entry(entry: &LogEntry) -> String {
-    let fields: Vec<_> = entry.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let fields: Vec<_> = entry
+        .fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let text = format!("{} {}", entry.message, fields.join(" "));
-    format!("{} {:<5} {}: {}", entry.at, entry.level, entry.target, clean(text.trim_end()))
+    format!(
+        "{} {:<5} {}: {}",
+        entry.at,
+        entry.level,
+        entry.target,
+        clean(text.trim_end())
+    )
 }

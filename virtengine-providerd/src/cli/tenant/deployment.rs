@@ -35,6 +35,9 @@ Examples:
         dseq: Option<u64>,
     },
     /// End a deployment and its leases
+    #[command(
+        after_help = "Examples:\n  virtengine-provider tenant deployment close 1000 --from-key alice.words"
+    )]
     Close {
         /// Number of the deployment
         dseq: u64,
@@ -51,7 +54,11 @@ pub(super) struct BidsArgs {
 
 pub(super) async fn run(args: DeploymentArgs, tenant: &Tenant) -> CliResult {
     match args.command {
-        DeploymentCommand::Create { manifest, deposit, dseq } => create(&manifest, deposit, dseq, tenant).await,
+        DeploymentCommand::Create {
+            manifest,
+            deposit,
+            dseq,
+        } => create(&manifest, deposit, dseq, tenant).await,
         DeploymentCommand::Close { dseq } => close(dseq, tenant).await,
     }
 }

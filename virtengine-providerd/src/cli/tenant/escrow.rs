@@ -34,6 +34,9 @@ Examples:
         expires_in: Duration,
     },
     /// Name the provider of a lease as the one who is paid
+    #[command(
+        after_help = "Examples:\n  virtengine-provider tenant escrow activate escrow-1 1000 --provider ve1… --from-key alice.words"
+    )]
     Activate {
         /// The escrow, e.g. `escrow-1`
         escrow: String,
@@ -44,6 +47,7 @@ Examples:
         provider: Address,
     },
     /// The escrows of an order
+    #[command(after_help = "Examples:\n  virtengine-provider tenant escrow list 1000 --from-key alice.words")]
     List {
         #[command(flatten)]
         order: OrderArgs,
@@ -104,7 +108,10 @@ async fn activate(escrow: String, order: &OrderArgs, provider: Address, tenant: 
     let mut value = landed(&tx);
     value["escrow"] = serde_json::json!(escrow);
     value["lease"] = serde_json::json!(lease);
-    Answer::new(&value, format!("Escrow {escrow} pays lease {lease} {}\n", in_block(&tx)))
+    Answer::new(
+        &value,
+        format!("Escrow {escrow} pays lease {lease} {}\n", in_block(&tx)),
+    )
 }
 
 async fn list(order: &OrderArgs, tenant: &Tenant) -> CliResult {

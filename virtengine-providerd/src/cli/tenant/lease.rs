@@ -32,6 +32,9 @@ Examples:
         cheapest: bool,
     },
     /// End a lease
+    #[command(
+        after_help = "Examples:\n  virtengine-provider tenant lease close 1000 --provider ve1… --from-key alice.words"
+    )]
     Close {
         #[command(flatten)]
         order: OrderArgs,

@@ -60,6 +60,7 @@ struct AccountArgs {
 #[derive(Debug, Subcommand)]
 enum TenantCommand {
     /// The tenant's address and balance
+    #[command(after_help = "Examples:\n  virtengine-provider tenant account --from-key alice.words")]
     Account,
     /// Make and end deployments
     Deployment(deployment::DeploymentArgs),
@@ -119,7 +120,11 @@ impl AccountArgs {
         let store = KeyStore::memory();
         store.import_mnemonic(Purpose::Account, &mnemonic, ACCOUNT_PATH, SystemClock.now())?;
         let signer = store.signer(Purpose::Account)?;
-        Ok(Tenant::new(ChainClient::new(config)?, signer, Arc::new(SystemClock))?)
+        Ok(Tenant::new(
+            ChainClient::new(config)?,
+            signer,
+            Arc::new(SystemClock),
+        )?)
     }
 
     fn mnemonic(&self) -> Result<Mnemonic, CliError> {
@@ -160,5 +165,8 @@ fn landed(landed: &Landed) -> serde_json::Value {
 
 /// The same, for people.
 fn in_block(landed: &Landed) -> String {
-    format!("in block {} (transaction {}, fee {})", landed.height, landed.hash, landed.fee)
+    format!(
+        "in block {} (transaction {}, fee {})",
+        landed.height, landed.hash, landed.fee
+    )
 }

@@ -52,6 +52,9 @@ Examples:
         provider: ProviderArgs,
     },
     /// Whether the provider has the manifest
+    #[command(
+        after_help = "Examples:\n  virtengine-provider tenant manifest status 1000 --provider ve1… --from-key alice.words"
+    )]
     Status {
         /// Number of the deployment
         dseq: u64,
@@ -62,7 +65,9 @@ Examples:
 
 /// `tenant status`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  virtengine-provider tenant status 1000 --provider ve1… --from-key alice.words")]
+#[command(
+    after_help = "Examples:\n  virtengine-provider tenant status 1000 --provider ve1… --from-key alice.words"
+)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     order: OrderArgs,
@@ -126,8 +131,15 @@ pub(super) async fn run(args: ManifestArgs, tenant: &Tenant) -> CliResult {
             provider,
         } => {
             let manifest = manifest::read(&manifest)?;
-            let receipt = client(&provider, tenant).await?.put_manifest(dseq, manifest.source()).await?;
-            let known = if receipt.unchanged { " (it had it already)" } else { "" };
+            let receipt = client(&provider, tenant)
+                .await?
+                .put_manifest(dseq, manifest.source())
+                .await?;
+            let known = if receipt.unchanged {
+                " (it had it already)"
+            } else {
+                ""
+            };
             let text = format!(
                 "The provider accepted the manifest of deployment {}{known}\nNext: virtengine-provider tenant status {dseq} --provider {}\n",
                 receipt.deployment, provider.provider
@@ -137,7 +149,11 @@ pub(super) async fn run(args: ManifestArgs, tenant: &Tenant) -> CliResult {
         ManifestCommand::Status { dseq, provider } => {
             let status = client(&provider, tenant).await?.manifest_status(dseq).await?;
             let state = serde_json::to_value(status.state).unwrap_or_default();
-            let text = format!("The manifest of deployment {} is {}\n", status.deployment, state.as_str().unwrap_or("-"));
+            let text = format!(
+                "The manifest of deployment {} is {}\n",
+                status.deployment,
+                state.as_str().unwrap_or("-")
+            );
             Answer::new(&status, text)
         }
     }
@@ -145,7 +161,10 @@ pub(super) async fn run(args: ManifestArgs, tenant: &Tenant) -> CliResult {
 
 pub(super) async fn status(args: StatusArgs, tenant: &Tenant) -> CliResult {
     let OrderArgs { dseq, gseq, oseq } = args.order;
-    let status = client(&args.provider, tenant).await?.lease_status(dseq, gseq, oseq).await?;
+    let status = client(&args.provider, tenant)
+        .await?
+        .lease_status(dseq, gseq, oseq)
+        .await?;
     Answer::new(&status, show::lease_status(&status))
 }
 

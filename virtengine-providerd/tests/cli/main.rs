@@ -1,0 +1,9 @@
+//! The built program, from outside: exit codes, standard output, standard error.
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests")]
+
+mod daemon;
+mod documents;
+mod help;
+mod keys;
+mod logs;
+mod program;
