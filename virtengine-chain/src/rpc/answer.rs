@@ -80,7 +80,7 @@ pub struct TxResult {
     #[serde(default, deserialize_with = "base64_or_null")]
     pub data: Vec<u8>,
     /// Gas that it used.
-    #[serde(default, deserialize_with = "integer_text")]
+    #[serde(default, deserialize_with = "gas_text")]
     pub gas_used: u64,
     /// Its events, in order.
     #[serde(default, deserialize_with = "null_is_empty")]
@@ -122,6 +122,14 @@ fn integer_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
         )));
     }
     text.parse().map_err(serde::de::Error::custom)
+}
+
+/// Signed on the wire. A negative amount makes no sense, but must not hide what became of a transaction.
+fn gas_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let amount: i64 = String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)?;
+    Ok(u64::try_from(amount).unwrap_or(0))
 }
 
 fn height_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Height, D::Error> {

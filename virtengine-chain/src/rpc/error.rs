@@ -3,6 +3,9 @@
 use virtengine_provider_core::id::Height;
 use virtengine_provider_core::ports::chain::ChainError;
 
+/// JSON-RPC code of everything that a node does not name more precisely.
+const INTERNAL_ERROR: i64 = -32_603;
+
 /// Why a call to one endpoint failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -62,7 +65,6 @@ impl RpcError {
         self.lowest().is_some()
             || data.contains("could not find results for height")
             || data.contains("not persisting")
-            || data.contains("node is not persisting abci responses")
     }
 
     /// The lowest height that the node says it has.
@@ -76,8 +78,12 @@ impl RpcError {
     pub(crate) fn is_worth_another_endpoint(&self) -> bool {
         match self {
             Self::Endpoint(_) => true,
-            Self::Node { data, .. } => {
-                self.is_above_head() || self.is_pruned() || data.contains("indexing is disabled")
+            // "Internal error" is everything from "not here" to a broken disk: another node may do better.
+            Self::Node { code, .. } => {
+                *code == INTERNAL_ERROR
+                    && !self.is_already_in_cache()
+                    && !self.is_mempool_full()
+                    && !self.is_tx_not_found()
             }
         }
     }

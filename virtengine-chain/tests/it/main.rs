@@ -4,6 +4,7 @@
     reason = "helpers of tests are not inside test functions"
 )]
 
+mod devchain;
 mod fake_node;
 mod hostile;
 mod node_faults;

@@ -167,6 +167,33 @@ async fn unusable_answers_are_errors_that_say_why() {
 }
 
 #[tokio::test]
+async fn https_works_without_a_crypto_provider_for_the_whole_process() {
+    let node = FakeNode::start().await;
+    let mut config = config(&[&node]);
+    config.endpoints = vec![node.url.replace("http://", "https://").parse().unwrap()];
+    let client = virtengine_chain::ChainClient::new(config).unwrap();
+    let error = client.head().await.unwrap_err();
+    assert!(error.is_retryable(), "plain HTTP where TLS is expected: {error}");
+}
+
+#[tokio::test]
+async fn a_broken_node_is_passed_over() {
+    let (broken, good) = (FakeNode::start().await, FakeNode::start().await);
+    broken.chain().height = 101;
+    broken.fault("abci_query", Fault::Error("leveldb: closed"));
+    let found = QueryOrderResponse {
+        order: Some(wire_order(7)),
+    };
+    good.chain()
+        .queries
+        .insert(ORDER.to_owned(), Arc::new(move |_, _| answer(&found, 100)));
+    assert_eq!(
+        client(&[&broken, &good]).order(&order_id(7)).await.unwrap().id,
+        order_id(7)
+    );
+}
+
+#[tokio::test]
 async fn answers_of_the_application_are_told_apart() {
     let node = FakeNode::start().await;
     let client = client(&[&node]);
