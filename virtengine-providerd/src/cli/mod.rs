@@ -67,7 +67,8 @@ Examples:
   virtengine-provider keys generate --algorithm ed25519
   virtengine-provider start --dry-run
   virtengine-provider status
-  virtengine-provider explain ve1…/1000/1/1";
+  virtengine-provider explain ve1…/1000/1/1
+  virtengine-provider devnet";
 
 /// Rents out computers on the VirtEngine chain.
 #[derive(Debug, Parser)]
@@ -136,6 +137,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Act as a tenant: make deployments and leases, send manifests, read logs
     Tenant(tenant::TenantArgs),
+    /// The whole market on this machine: chain, provider and tenants
+    Devnet(devnet::DevnetArgs),
     /// Completions for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -176,6 +179,7 @@ fn dispatch(command: Command, context: &Context) -> CliResult {
         Command::Logs(args) => logs::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
         Command::Tenant(args) => tenant::run(args, context),
+        Command::Devnet(args) => devnet::run(args, context),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
     }
 }
