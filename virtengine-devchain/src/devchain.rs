@@ -197,6 +197,8 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
+        // WebSockets outlive their listener's task; this ends them.
+        self.faults.down(true);
         self.task.abort();
     }
 }

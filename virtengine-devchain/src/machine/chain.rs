@@ -78,6 +78,11 @@ impl Machine {
         Ok(machine)
     }
 
+    #[cfg(test)]
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(crate) fn chain_id(&self) -> &str {
         &self.chain.id
     }

@@ -37,13 +37,19 @@ struct Gone;
 /// Serves a connection until it ends.
 pub(super) async fn serve(endpoint: Endpoint, socket: WebSocket) {
     let mut news = endpoint.node().subscribe();
+    let mut down = endpoint.faults.is_down();
     let mut connection = Connection {
         endpoint,
         socket,
         subscriptions: Vec::new(),
         held: None,
     };
-    while connection.turn(&mut news).await.is_ok() {}
+    let turns = async { while connection.turn(&mut news).await.is_ok() {} };
+    // An upgraded connection is no longer its listener's: it watches for the end itself.
+    tokio::select! {
+        () = turns => {}
+        _ = down.wait_for(|down| *down) => {}
+    }
 }
 
 impl Connection {

@@ -15,3 +15,6 @@ pub(crate) mod resources;
 pub(crate) mod settlement;
 pub(crate) mod stateless;
 pub(crate) mod usage;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! What the chain does, written once and run on two chains: the one in this crate and, when it is up, the real test peer in
+//! `peers/chain` (`VE_TEST_CHAIN_RPC`).
+
+#![allow(unreachable_pub, reason = "one binary: pub says what a module is for")]
+
+mod faults;
+mod gas;
+mod messages;
+mod restart;
+mod rpc;
+mod scenarios;
+mod stage;
+mod wallet;
