@@ -211,6 +211,15 @@ impl World {
                     rejection: rejection(kind),
                 }
             }
+            other => return self.later(other),
+        })
+    }
+
+    /// What comes after a bid has landed, and what may arrive at any time.
+    fn later(&mut self, action: Action) -> Option<Command> {
+        let id = |dseq| self.desk.id(dseq);
+        let state = |dseq: u64| self.chain.get(&dseq).copied();
+        Some(match action {
             Action::Unknown(dseq) => Command::BidUnknown {
                 id: id(dseq),
                 sending: self.desk.sending(dseq),
@@ -335,6 +344,11 @@ impl World {
         ] {
             assert_eq!(counts.get(stage).copied().unwrap_or(0), count, "{stage}");
         }
+        self.check_capacity_and_chain();
+    }
+
+    fn check_capacity_and_chain(&self) {
+        let desk = &self.desk;
         for (key, held) in desk.ledger.iter() {
             let ReservationKey::Order(order) = key else {
                 panic!("{key}")

@@ -1,7 +1,7 @@
 //! Applying what happened.
 
 use super::event::{Cause, Event};
-use super::state::{Errand, Failed, Paused, Running, Settled, Stage, Suspicion, Workload, WorkloadState};
+use super::state::{Errand, Failed, Settled, Stage, Suspicion, Watched, Wish, Workload, WorkloadState};
 use crate::time::Timestamp;
 
 impl Workload {
@@ -45,7 +45,7 @@ impl Workload {
         }
     }
 
-    fn on_errand(&mut self, wish: super::state::Wish, change: impl FnOnce(&mut Errand)) {
+    fn on_errand(&mut self, wish: Wish, change: impl FnOnce(&mut Errand)) {
         if let Some(errand) = self.errand.as_mut().filter(|errand| errand.wish == wish) {
             change(errand);
         }
@@ -53,8 +53,9 @@ impl Workload {
 
     fn suspect(&mut self, suspicion: Option<Suspicion>) {
         match &mut self.stage {
-            Stage::Deploying(data) | Stage::Running(data) => data.suspicion = suspicion,
-            Stage::Paused(data) => data.suspicion = suspicion,
+            Stage::Deploying(watched) | Stage::Running(watched) | Stage::Paused(watched) => {
+                watched.suspicion = suspicion;
+            }
             Stage::Pending(_)
             | Stage::Stopping(_)
             | Stage::Stopped(_)
@@ -67,18 +68,15 @@ impl Workload {
 /// The stage of a workload that has just come to `state`.
 fn entered(state: WorkloadState, cause: &Cause, since: Timestamp) -> Stage {
     let settled = Settled { since };
-    let running = Running {
+    let watched = Watched {
         since,
         suspicion: None,
     };
     match state {
         WorkloadState::Pending => Stage::Pending(settled),
-        WorkloadState::Deploying => Stage::Deploying(running),
-        WorkloadState::Running => Stage::Running(running),
-        WorkloadState::Paused => Stage::Paused(Paused {
-            since,
-            suspicion: None,
-        }),
+        WorkloadState::Deploying => Stage::Deploying(watched),
+        WorkloadState::Running => Stage::Running(watched),
+        WorkloadState::Paused => Stage::Paused(watched),
         WorkloadState::Stopping => Stage::Stopping(settled),
         WorkloadState::Stopped => Stage::Stopped(settled),
         WorkloadState::Failed => Stage::Failed(Failed {

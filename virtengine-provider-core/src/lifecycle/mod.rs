@@ -33,8 +33,8 @@ pub use command::{Command, Sight};
 pub use decide::{Decision, Denied};
 pub use event::{Cause, Event};
 pub use state::{
-    Deadlines, Errand, Failed, Goal, Paused, Running, Settled, Stage, Suspicion, UnknownState, Wish,
-    Workload, WorkloadState,
+    Deadlines, Errand, Failed, Goal, Settled, Stage, Suspicion, UnknownState, Watched, Wish, Workload,
+    WorkloadState,
 };
 
 #[cfg(test)]

@@ -191,21 +191,12 @@ pub struct Settled {
     pub since: Timestamp,
 }
 
-/// Data of [`Stage::Running`].
+/// Data of a stage in which the back end is watched for signs that something broke.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Running {
+pub struct Watched {
     /// Since when.
     pub since: Timestamp,
-    /// A first sign that it broke.
-    pub suspicion: Option<Suspicion>,
-}
-
-/// Data of [`Stage::Paused`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
-    /// Since when.
-    pub since: Timestamp,
-    /// A first sign that it broke.
+    /// A first sign.
     pub suspicion: Option<Suspicion>,
 }
 
@@ -225,11 +216,11 @@ pub enum Stage {
     /// See [`WorkloadState::Pending`].
     Pending(Settled),
     /// See [`WorkloadState::Deploying`].
-    Deploying(Running),
+    Deploying(Watched),
     /// See [`WorkloadState::Running`].
-    Running(Running),
+    Running(Watched),
     /// See [`WorkloadState::Paused`].
-    Paused(Paused),
+    Paused(Watched),
     /// See [`WorkloadState::Stopping`].
     Stopping(Settled),
     /// See [`WorkloadState::Stopped`].
@@ -335,9 +326,8 @@ impl Workload {
             | Stage::Stopping(settled)
             | Stage::Stopped(settled)
             | Stage::Terminated(settled) => settled.since,
-            Stage::Deploying(data) | Stage::Running(data) => data.since,
-            Stage::Paused(data) => data.since,
-            Stage::Failed(data) => data.since,
+            Stage::Deploying(watched) | Stage::Running(watched) | Stage::Paused(watched) => watched.since,
+            Stage::Failed(failed) => failed.since,
         }
     }
 
@@ -379,8 +369,9 @@ impl Workload {
 
     pub(super) const fn suspicion(&self) -> Option<&Suspicion> {
         match &self.stage {
-            Stage::Deploying(data) | Stage::Running(data) => data.suspicion.as_ref(),
-            Stage::Paused(data) => data.suspicion.as_ref(),
+            Stage::Deploying(watched) | Stage::Running(watched) | Stage::Paused(watched) => {
+                watched.suspicion.as_ref()
+            }
             _ => None,
         }
     }

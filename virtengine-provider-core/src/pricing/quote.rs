@@ -129,3 +129,27 @@ fn div_ceil(over: u128, under: u128) -> Option<u128> {
         quotient.checked_add(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_wide_sum_equals_the_narrow_one(
+            parts in [0..1_u128 << 60, 0..1_u128 << 60, 0..1_u128 << 60, 0..1_u128 << 60],
+            denominator in 1..1_u128 << 124,
+            quantities in [0..1_u64 << 63, 0..1_u64 << 63, 0..1_u64 << 63, 0..1_u64 << 63],
+        ) {
+            let linear = Linear { parts: parts.map(Part), denominator };
+            let mut terms = [(0, 0); 4];
+            for (term, (part, quantity)) in terms.iter_mut().zip(parts.into_iter().zip(quantities)) {
+                *term = (part, u128::from(quantity));
+            }
+            let narrow: u128 = terms.iter().map(|(part, quantity)| part * quantity).sum();
+            prop_assert_eq!(linear.wide(terms), Some(narrow.div_ceil(denominator)));
+        }
+    }
+}

@@ -228,6 +228,25 @@ prop_compose! {
 
 proptest! {
     #[test]
+    fn prices_as_people_write_them_always_compile(
+        prices in [0..10_u64.pow(12), 0..10_u64.pow(12), 0..10_u64.pow(12), 0..10_u64.pow(12), 0..10_u64.pow(12)],
+        markup in 0..10_000_000_u64, millis in 1..60_001_u64, month: bool,
+    ) {
+        // Up to 1000 with nine digits behind the point; up to 1000 % with four; blocks up to a minute.
+        let [cpu, memory, storage, gpu, min] = prices.map(|n| Decimal::from_scaled(u128::from(n) * 10_u128.pow(9)));
+        let table = PriceTable {
+            cpu_price_per_core: cpu, memory_price_per_gb: memory, storage_price_per_gb: storage, gpu_price_per_hour: gpu,
+            network_price_per_gb: Decimal::ZERO, min_bid_price: min,
+            bid_markup_percent: Decimal::from_scaled(u128::from(markup) * 10_u128.pow(14)),
+            currency: "VIRT".into(), per: if month { Period::Month } else { Period::Hour },
+        };
+        let rate = table.compile(&virt(), BlockTime::from_millis(millis).unwrap()).unwrap();
+        // The largest unit that the chain allows, a thousand times.
+        let largest = resources(384_000, 2 << 40, 32 << 40, 24).checked_mul(1000).unwrap();
+        prop_assert!(rate.price(&largest).is_ok());
+    }
+
+    #[test]
     fn the_price_is_the_exact_rational_rounded_up(table in any_table(), wanted in any_resources(), millis in 1..60_000_u64) {
         let Ok(rate) = table.compile(&virt(), BlockTime::from_millis(millis).unwrap()) else { return Ok(()) };
         let price = rate.quote(&wanted).unwrap();
