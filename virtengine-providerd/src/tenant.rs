@@ -145,11 +145,12 @@ impl Tenant {
         self.send(&[Message::CreateLease { id: bid }]).await
     }
 
-    /// Opens a settlement escrow for metered usage of a lease, and names its provider as the recipient.
+    /// Opens a settlement escrow for metered usage of a lease. It pays nobody until somebody activates it; the provider of the
+    /// lease does so by itself.
     ///
     /// # Errors
     /// [`TenantError`].
-    pub async fn open_escrow(
+    pub async fn create_escrow(
         &self,
         lease: &LeaseId,
         amount: Coin,
@@ -163,13 +164,7 @@ impl Tenant {
                 expires_in,
             }])
             .await?;
-        let escrow_id = created.response_ids.first().cloned().unwrap_or_default();
-        let message = Message::ActivateEscrow {
-            escrow_id: escrow_id.clone(),
-            lease_id: lease.to_string(),
-            recipient: lease.provider.clone(),
-        };
-        Ok((escrow_id, self.send(&[message]).await?))
+        Ok((created.response_ids.first().cloned().unwrap_or_default(), created))
     }
 
     /// Closes a deployment with its leases.

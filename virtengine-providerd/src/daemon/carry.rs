@@ -33,7 +33,7 @@ const TX_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything that effects are carried out with.
 #[derive(Debug)]
-pub struct Hands {
+pub(super) struct Hands {
     /// The way to the desk.
     pub desk: DeskHandle,
     /// What is to be done.
@@ -51,7 +51,7 @@ pub struct Hands {
 }
 
 /// A [`TxSender`] that can be shown.
-pub trait TxSenderDebug: TxSender + std::fmt::Debug {}
+pub(super) trait TxSenderDebug: TxSender + std::fmt::Debug {}
 impl<T: TxSender + std::fmt::Debug> TxSenderDebug for T {}
 /// A [`Clock`] that can be shown.
 pub trait ClockDebug: Clock + std::fmt::Debug {}
@@ -67,7 +67,7 @@ enum Left {
 }
 
 /// Carries out effects until `stop`; those under way then are left to the next start.
-pub async fn run(hands: Arc<Hands>, stop: CancellationToken) {
+pub(super) async fn run(hands: Arc<Hands>, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(CONCURRENT));
     let tasks = TaskTracker::new();
     loop {
@@ -99,6 +99,11 @@ pub async fn run(hands: Arc<Hands>, stop: CancellationToken) {
 impl Hands {
     async fn carry_out(&self, planned: &Planned) -> Result<(), Left> {
         match &planned.effect {
+            effect @ (Effect::SendTx { .. } | Effect::Infrastructure { .. }) if self.sender.is_none() => {
+                tracing::info!(id = planned.id, ?effect, "dry run: this is not done");
+                std::future::pending::<()>().await;
+                Ok(())
+            }
             Effect::SendTx { messages, .. } => self.send(&planned.id, messages).await,
             Effect::Infrastructure { workload, operation } => {
                 let result = self.ask_adapter(workload, operation).await;
@@ -218,8 +223,6 @@ impl Hands {
     /// Sends a transaction and waits until it has landed or cannot land any more.
     async fn send(&self, effect: &EffectId, messages: &[Message]) -> Result<(), Left> {
         let Some(sender) = &self.sender else {
-            tracing::info!(effect, ?messages, "dry run: this transaction is not sent");
-            std::future::pending::<()>().await;
             return Ok(());
         };
         let known = {

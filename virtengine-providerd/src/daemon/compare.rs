@@ -13,7 +13,7 @@ use super::desk::{DeskHandle, NotTaken};
 use crate::provider::{Comparison, Fact};
 
 /// Compares every `interval` until `stop`.
-pub async fn run(
+pub(super) async fn run(
     chain: Arc<dyn ChainQuery>,
     desk: DeskHandle,
     provider: Address,
@@ -115,7 +115,7 @@ async fn look(chain: &dyn ChainQuery, desk: &DeskHandle, provider: &Address) -> 
 ///
 /// # Errors
 /// The chain does not answer.
-pub async fn with_deployment(
+pub(super) async fn with_deployment(
     chain: &dyn ChainQuery,
     lease: Lease,
 ) -> Result<(Lease, Deployment), ChainError> {

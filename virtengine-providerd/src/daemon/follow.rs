@@ -19,7 +19,7 @@ use crate::provider::Fact;
 const FETCH_RETRY: Duration = Duration::from_millis(500);
 
 /// Follows until `stop`. `compare` is notified when blocks are missing for good.
-pub async fn run(
+pub(super) async fn run(
     mut follower: Follower,
     chain: Arc<dyn ChainQuery>,
     desk: DeskHandle,

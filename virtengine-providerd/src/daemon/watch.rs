@@ -19,7 +19,7 @@ const OBSERVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often to look at what.
 #[derive(Debug, Clone, Copy)]
-pub struct Rhythm {
+pub(super) struct Rhythm {
     /// Between two observations of a workload.
     pub observe: Duration,
     /// Between two readings of its counters.
@@ -29,7 +29,12 @@ pub struct Rhythm {
 }
 
 /// Watches until `stop`.
-pub async fn run(adapter: Arc<dyn Adapter>, desk: DeskHandle, rhythm: Rhythm, stop: CancellationToken) {
+pub(super) async fn run(
+    adapter: Arc<dyn Adapter>,
+    desk: DeskHandle,
+    rhythm: Rhythm,
+    stop: CancellationToken,
+) {
     let mut next_inventory = Instant::now();
     let mut next_count: BTreeMap<WorkloadId, Instant> = BTreeMap::new();
     loop {

@@ -1,5 +1,7 @@
 //! What the back ends say, and what time does to workloads.
 
+use virtengine_bid::Command as BidCommand;
+use virtengine_bid::reason::HoldReason;
 use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::lifecycle::{self, Goal, WorkloadState};
 use virtengine_provider_core::ports::adapter::{AdapterError, Inventory, Observation, Retry};
@@ -71,10 +73,20 @@ impl Steps<'_> {
         if let Err(refused) = self.capacity(&capacity::Command::Observe(inventory)) {
             tracing::warn!(%refused, "the inventory was not taken");
         }
+        self.bid(BidCommand::Release {
+            reason: HoldReason::CapacityUnknown,
+        });
     }
 
     pub(super) fn tick(&mut self) {
         self.configure();
+        if self.provider.state.ledger.bounds().observed.is_none() {
+            // Nothing is promised before the back ends have said what there is.
+            self.bid(BidCommand::Hold {
+                reason: HoldReason::CapacityUnknown,
+                until: None,
+            });
+        }
         let now = self.now;
         let due = |deadline: Option<virtengine_provider_core::time::Timestamp>| {
             deadline.is_some_and(|at| at <= now)

@@ -1,0 +1,74 @@
+//! Which adapter runs the workloads.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use virtengine_adapters::{local, memory};
+use virtengine_provider_core::ports::adapter::Adapter;
+use virtengine_provider_core::ports::clock::Clock;
+
+use super::compile::Unusable;
+use crate::config::Config;
+use crate::config::adapters::{Backend, Local};
+
+/// The one adapter that is enabled and in this build.
+///
+/// # Errors
+/// None is, or several are, or its settings cannot be used.
+pub(super) fn adapter(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Adapter>, Unusable> {
+    let enabled: Vec<Backend> = config
+        .adapters
+        .enabled()
+        .into_iter()
+        .filter(|backend| backend.is_available())
+        .collect();
+    match enabled[..] {
+        [Backend::Local] => {
+            let settings = config
+                .adapters
+                .local
+                .as_ref()
+                .ok_or_else(|| Unusable::new("adapters.local is missing"))?;
+            let adapter = local::LocalAdapter::open(local_config(settings, &config.storage.dir), clock);
+            let adapter = adapter.map_err(|problems| {
+                let words: Vec<String> = problems
+                    .iter()
+                    .map(|problem| format!("adapters.local.{problem}"))
+                    .collect();
+                Unusable::new(words.join("; "))
+            })?;
+            Ok(Arc::new(adapter))
+        }
+        [Backend::Memory] => Ok(Arc::new(memory::MemoryAdapter::new(
+            memory::Config::default(),
+            clock,
+        ))),
+        [] => Err(Unusable::new(
+            "no adapter is enabled that this build has: set adapters.local.enabled (development) or adapters.memory.enabled (tests)",
+        )),
+        _ => Err(Unusable::new(
+            "several adapters are enabled; this build runs one: disable the others",
+        )),
+    }
+}
+
+fn local_config(from: &Local, state: &Path) -> local::Config {
+    let mut config = local::Config::new(state.join("local"));
+    let images = from.images.iter().map(|image| local::ImageCommand {
+        image: image.image.clone(),
+        command: image.command.clone(),
+        args: image.args.clone(),
+        env: image.env.clone(),
+    });
+    // What the operator maps comes first; the demo service stays reachable by its own name.
+    config.images.splice(0..0, images);
+    config.bind_address = from.bind_address;
+    config.endpoint_host.clone_from(&from.endpoint_host);
+    config.ports = from.ports.map(|ports| local::PortRange {
+        first: ports.first,
+        last: ports.last,
+    });
+    config.tenant_commands = from.tenant_commands;
+    config.replicas_max = from.replicas_max;
+    config
+}
