@@ -42,6 +42,7 @@ const COMMANDS: &[&str] = &[
     "tenant escrow create",
     "tenant escrow activate",
     "tenant escrow list",
+    "devnet",
     "completions",
 ];
 

@@ -7,3 +7,4 @@ mod help;
 mod keys;
 mod logs;
 mod program;
+mod tenant;
