@@ -7,6 +7,7 @@ use virtengine_provider_core::id::Address;
 use virtengine_provider_core::money::{Decimal, Denom};
 
 use crate::rpc::EndpointUrl;
+use crate::tx::SignMode;
 
 /// Which chain, through which endpoints, and how transactions are priced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub struct ChainConfig {
     pub granter: Option<Address>,
     /// Let this account pay the fees by its fee grant.
     pub fee_granter: Option<Address>,
+    /// What the account key signs: `direct`, or `amino_json` for a Ledger.
+    pub sign_mode: SignMode,
 }
 
 impl Default for ChainConfig {
@@ -88,6 +91,7 @@ impl Default for ChainConfig {
             websocket: true,
             granter: None,
             fee_granter: None,
+            sign_mode: SignMode::Direct,
         }
     }
 }
@@ -127,72 +131,80 @@ impl ChainConfig {
     /// # Errors
     /// [`ConfigError`] with every problem.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let mut problems = Vec::new();
-        let mut unless = |fine: bool, field, problem: &str| {
-            if !fine {
-                problems.push(ConfigProblem {
-                    field,
-                    problem: problem.to_owned(),
-                });
-            }
-        };
-        unless(
-            !self.endpoints.is_empty(),
+        let mut problems = Problems(Vec::new());
+        self.check_chain(&mut problems);
+        self.check_gas(&mut problems);
+        self.check_bounds(&mut problems);
+        if problems.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError(problems.0))
+        }
+    }
+
+    fn check_chain(&self, problems: &mut Problems) {
+        let (named, few) = (!self.endpoints.is_empty(), self.endpoints.len() <= 16);
+        problems.unless(
+            named,
             "endpoints",
             "name at least one, e.g. http://127.0.0.1:26657",
         );
-        unless(self.endpoints.len() <= 16, "endpoints", "at most 16");
-        unless(
-            !self.chain_id.is_empty() && self.chain_id.len() <= 50,
-            "chain_id",
-            "1 to 50 characters",
-        );
+        problems.unless(few, "endpoints", "at most 16");
+        let chain_id = (1..=50).contains(&self.chain_id.len());
+        problems.unless(chain_id, "chain_id", "1 to 50 characters");
         let prefix = Address::from_bytes(&self.address_prefix, &[0; 20]);
-        unless(prefix.is_ok(), "address_prefix", "not a bech32 prefix such as ve");
-        unless(self.exponent <= 18, "exponent", "at most 18");
-        unless(
+        problems.unless(prefix.is_ok(), "address_prefix", "not a bech32 prefix such as ve");
+        problems.unless(self.exponent <= 18, "exponent", "at most 18");
+        let amino = self.sign_mode == SignMode::AminoJson;
+        problems.unless(
+            !amino || self.granter.is_none(),
+            "sign_mode",
+            "amino_json cannot act for a granter",
+        );
+    }
+
+    fn check_gas(&self, problems: &mut Problems) {
+        problems.unless(
             self.gas_price <= self.gas_price_max,
             "gas_price_max",
             "below gas_price",
         );
         let percent = (150..=500).contains(&self.gas_adjustment_percent);
-        unless(percent, "gas_adjustment_percent", "150 to 500");
-        unless(
-            (200_000..=1_000_000_000).contains(&self.gas_max),
-            "gas_max",
-            "200000 to 1000000000",
-        );
+        problems.unless(percent, "gas_adjustment_percent", "150 to 500");
+        let gas_max = (200_000..=1_000_000_000).contains(&self.gas_max);
+        problems.unless(gas_max, "gas_max", "200000 to 1000000000");
         let blocks = (2..=TIMEOUT_BLOCKS_MAX).contains(&self.timeout_blocks);
-        unless(blocks, "timeout_blocks", "2 to 1000");
-        unless((1..=10).contains(&self.txs_per_block), "txs_per_block", "1 to 10");
-        let seconds = |low, high| Duration::from_millis(low)..=Duration::from_secs(high);
-        unless(
-            seconds(100, 120).contains(&self.request_timeout),
-            "request_timeout",
-            "100ms to 120s",
-        );
-        unless(
-            seconds(50, 300).contains(&self.poll_interval),
-            "poll_interval",
-            "50ms to 5m",
-        );
-        unless(
-            seconds(10, 600).contains(&self.block_time),
-            "block_time",
-            "10ms to 10m",
-        );
-        unless(
-            (1..=1000).contains(&self.lag_blocks_max),
-            "lag_blocks_max",
-            "1 to 1000",
-        );
+        problems.unless(blocks, "timeout_blocks", "2 to 1000");
+        let txs = (1..=10).contains(&self.txs_per_block);
+        problems.unless(txs, "txs_per_block", "1 to 10");
+    }
+
+    fn check_bounds(&self, problems: &mut Problems) {
+        let between = |low, high| Duration::from_millis(low)..=Duration::from_secs(high);
+        let timeout = between(100, 120).contains(&self.request_timeout);
+        problems.unless(timeout, "request_timeout", "100ms to 120s");
+        let poll = between(50, 300).contains(&self.poll_interval);
+        problems.unless(poll, "poll_interval", "50ms to 5m");
+        let block = between(10, 600).contains(&self.block_time);
+        problems.unless(block, "block_time", "10ms to 10m");
+        let lag = (1..=1000).contains(&self.lag_blocks_max);
+        problems.unless(lag, "lag_blocks_max", "1 to 1000");
         let bytes = (64 << 10..=1 << 30).contains(&self.response_bytes_max);
-        unless(bytes, "response_bytes_max", "64 KiB to 1 GiB");
-        unless((1..=1000).contains(&self.page_limit), "page_limit", "1 to 1000");
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError(problems))
+        problems.unless(bytes, "response_bytes_max", "64 KiB to 1 GiB");
+        let page = (1..=1000).contains(&self.page_limit);
+        problems.unless(page, "page_limit", "1 to 1000");
+    }
+}
+
+struct Problems(Vec<ConfigProblem>);
+
+impl Problems {
+    fn unless(&mut self, fine: bool, field: &'static str, problem: &str) {
+        if !fine {
+            self.0.push(ConfigProblem {
+                field,
+                problem: problem.to_owned(),
+            });
         }
     }
 }

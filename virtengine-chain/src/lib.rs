@@ -46,6 +46,7 @@
 //! [`TxSender`]: virtengine_provider_core::ports::chain::TxSender
 
 pub mod account;
+mod amino;
 mod block_time;
 mod client;
 mod config;

@@ -92,6 +92,12 @@ fn refuse(kind: RejectKind, log: String) -> ChainError {
     })
 }
 
+fn build(parts: TxParts) -> Result<UnsignedTx, ChainError> {
+    parts
+        .build()
+        .map_err(|error| refuse(RejectKind::Invalid, error.to_string()))
+}
+
 impl Pipeline {
     /// A sender with the account of `signer`, or, with `chain.granter`, on behalf of that account.
     ///
@@ -184,6 +190,7 @@ impl Pipeline {
             gas_limit: 0,
             fee: Vec::new(),
             fee_granter: self.client.config().fee_granter.clone(),
+            sign_mode: self.client.config().sign_mode,
         }
     }
 
@@ -222,9 +229,8 @@ impl Pipeline {
         let mut tries = 0;
         loop {
             tries += 1;
-            let tx = self
-                .parts(messages.clone(), sequence, head.plus(TIMEOUT_BLOCKS_MAX))
-                .build();
+            let parts = self.parts(messages.clone(), sequence, head.plus(TIMEOUT_BLOCKS_MAX));
+            let tx = build(parts)?;
             match self.simulate_once(&tx).await {
                 Err(ChainError::Rejected(rejection)) if rejection.kind == RejectKind::SequenceMismatch => {
                     let expected = expected_sequence(&rejection.log);
@@ -397,7 +403,7 @@ impl TxSender for Pipeline {
         if fee.amount > 0 {
             parts.fee.push(fee.clone());
         }
-        let tx = parts.build();
+        let tx = build(parts)?;
         let signature = self.signature(&tx.sign_bytes(&chain_id, account_number)).await?;
         let tx_raw = tx.with_signature(signature);
         let hash = TxHash::of(&tx_raw);

@@ -6,10 +6,12 @@
 
 mod devchain;
 mod fake_node;
+mod follower;
 mod hostile;
 mod node_faults;
 mod pipeline;
 mod real_node;
+mod recorded_events;
 mod recordings;
 mod round_trip;
 mod signer;

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use virtengine_chain::ChainConfig;
+
+/// Both tests send from alice's account, which has one sequence.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test]
 async fn one_order_walks_from_its_creation_to_the_money_on_a_real_node() {
@@ -10,10 +14,27 @@ async fn one_order_walks_from_its_creation_to_the_money_on_a_real_node() {
         println!("skipped: VE_TEST_CHAIN_RPC is not set");
         return;
     };
+    let _turn = TURN.lock().await;
     let mut config = ChainConfig::new("virtengine-localnet-1", url.parse().unwrap());
     config.poll_interval = Duration::from_millis(500);
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     crate::walk::walk(config, now.as_secs()).await;
+}
+
+/// A Ledger signs JSON documents; the node must accept them for everything that a provider sends.
+#[tokio::test]
+async fn a_real_node_accepts_amino_json_signatures() {
+    let Ok(url) = std::env::var("VE_TEST_CHAIN_RPC") else {
+        println!("skipped: VE_TEST_CHAIN_RPC is not set");
+        return;
+    };
+    let _turn = TURN.lock().await;
+    let mut config = ChainConfig::new("virtengine-localnet-1", url.parse().unwrap());
+    config.sign_mode = virtengine_chain::tx::SignMode::AminoJson;
+    let client = virtengine_chain::ChainClient::new(config).unwrap();
+    let alice = virtengine_chain::Pipeline::new(client, std::sync::Arc::new(crate::signer::TestKey::alice()))
+        .unwrap();
+    crate::walk::send_and_beat(&alice).await;
 }

@@ -280,3 +280,13 @@ async fn end(client: &ChainClient, bob: &Pipeline, lease: &LeaseId, follower: &m
         .unwrap_err();
     assert_eq!(kind(error), RejectKind::StateChanged);
 }
+
+/// The two simplest messages of a provider.
+pub(crate) async fn send_and_beat(account: &Pipeline) {
+    let send = Message::BankSend {
+        to: account.address().clone(),
+        amount: "1uve".parse().unwrap(),
+    };
+    land(account, &[send]).await;
+    heartbeat(account).await;
+}
