@@ -5,6 +5,8 @@
 //! parts of YAML that make one text mean two things (anchors, tags, merge keys, duplicate keys, several documents) are
 //! refused.
 
+#[cfg(feature = "std")]
+mod block;
 mod cursor;
 #[cfg(feature = "std")]
 mod json;

@@ -53,6 +53,8 @@ pub enum Code {
     DefaultUsed,
     /// A wish that is checked but not carried out.
     NotCarriedOut,
+    /// A secret that stands in the text itself.
+    PlainSecret,
     /// An older or foreign spelling.
     Alias,
 }
@@ -81,6 +83,7 @@ impl Code {
             Self::NoGlobalService => "NO_GLOBAL_SERVICE",
             Self::DefaultUsed => "DEFAULT_USED",
             Self::NotCarriedOut => "NOT_CARRIED_OUT",
+            Self::PlainSecret => "PLAIN_SECRET",
             Self::Alias => "ALIAS",
         }
     }
@@ -202,10 +205,7 @@ impl Problems {
         message: impl Into<Cow<'static, str>>,
         hint: Option<String>,
     ) {
-        push(
-            &mut self.notices,
-            problem(code, path, span, message.into(), hint),
-        );
+        push(&mut self.notices, problem(code, path, span, message.into(), hint));
     }
 
     /// Whether there is an error.

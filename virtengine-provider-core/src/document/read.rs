@@ -1,13 +1,14 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::{Code, Node, Path, Problems, Span, TEXT_BYTES_MAX, json, yaml};
+use super::{Code, Node, Path, Problems, Span, TEXT_BYTES_MAX, block, json, yaml};
 
 /// Reads a document. `None` when it could not be read at all; problems that leave the structure readable (a key twice) are
 /// reported and reading goes on, so that everything else can be said too.
 ///
-/// JSON is read by its own strict reader. A text that begins like JSON but is not is tried as YAML, of whose flow style JSON
-/// is a part.
+/// Three readers stand behind it: a strict one for JSON, a fast one for the block style that people write, and a full one for
+/// all of YAML. A text that begins like JSON but is not is tried as YAML, of whose flow style JSON is a part; a text that the
+/// fast reader declines is given to the full one.
 pub fn read<'t>(text: &'t [u8], problems: &mut Problems) -> Option<Node<'t>> {
     let text = legal_text(text, problems)?;
     let outcome = if text.trim_ascii_start().starts_with(['{', '[']) {
@@ -18,6 +19,8 @@ pub fn read<'t>(text: &'t [u8], problems: &mut Problems) -> Option<Node<'t>> {
             // Of the two complaints, the one about JSON is nearer to what the author meant.
             yaml::read(text, problems).map_err(|other| if other.is_limit { other } else { stop })
         })
+    } else if let Some(node) = block::read(text) {
+        Ok(node)
     } else {
         yaml::read(text, problems)
     };

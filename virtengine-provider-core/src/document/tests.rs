@@ -215,6 +215,176 @@ fn json_escapes_are_resolved() {
     }
 }
 
+fn both_read_alike(text: &str) {
+    let Some(fast) = block::read(text) else { return };
+    let mut problems = Problems::new();
+    match yaml::read(text, &mut problems) {
+        Ok(full) => assert_eq!(fast, full, "{text}"),
+        Err(stop) => panic!("the fast reader accepts what the full one refuses: {stop:?}\n{text}"),
+    }
+    assert!(!problems.has_errors(), "{text}");
+}
+
+#[test]
+fn the_fast_reader_reads_what_people_write() {
+    let text = "version: \"v2beta1\"  # which\n\nservices:\n  web:\n    image: nginx:latest\n    env:\n    - A=b:c\n    - 'x y'\n    expose:\n      - port: 80\n        to:\n          -\n            global: true\n      # more\n      - port: -1\n";
+    assert!(block::read(text).is_some());
+    both_read_alike(text);
+    let example = include_str!("../../tests/manifests/training-v2beta1.yaml");
+    assert!(block::read(example).is_some());
+    both_read_alike(example);
+    assert!(block::read("a:\n  - b: 1\n    c: 2\n  - d\n").is_some());
+    for declined in [
+        "a: b\n  c\n",
+        "a:\nb: 1\n",
+        "a: [b]\n",
+        "a: \"x\\n\"\n",
+        "- - a\n",
+        "a: 'it''s'\n",
+        "a: b: c\n",
+        "---\na: 1\n",
+        "a: 1\na: 2\n",
+        "a: |\n  x\n",
+        "a: &b c\n",
+        "? a\n",
+        "a:\tb\n",
+        "<<: a\n",
+        "é: 1\n",
+        " a: 1\n",
+        "a: 1\n...\n",
+        "a\n",
+        "",
+    ] {
+        assert!(block::read(declined).is_none(), "{declined:?}");
+    }
+}
+
+/// Lines that look like YAML, with all that makes it hard.
+fn yaml_like() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        4 => "[a-z0-9]{1,4}",
+        1 => "[-:#\"' \\[\\]{}&*!|>%@,.?~/$+(^_a0]{0,5}",
+        1 => Just("a # c".to_owned()),
+        1 => Just("\"q\" # c".to_owned()),
+        1 => Just("'q'#c".to_owned()),
+        1 => Just("'q'".to_owned()),
+        1 => Just("null".to_owned()),
+        1 => Just("http://a:80/b".to_owned()),
+        2 => Just(String::new()),
+    ];
+    let key = prop_oneof![6 => "[a-c]", 1 => "[a-c_./-]{1,3}", 1 => Just("\"a\"".to_owned()), 1 => Just("---".to_owned())];
+    let line = (0..5_usize, 0..6_u8, key, value, 0..3_usize).prop_map(|(depth, shape, key, value, trail)| {
+        let indent = "  ".repeat(depth);
+        let trail = " ".repeat(trail);
+        match shape {
+            0 | 1 => alloc::format!("{indent}{key}: {value}{trail}\n"),
+            2 => alloc::format!("{indent}- {key}: {value}{trail}\n"),
+            3 => alloc::format!("{indent}- {value}{trail}\n"),
+            4 => alloc::format!("{indent}{key}:{trail}\n"),
+            _ => alloc::format!("{indent} {value}{trail}\n"),
+        }
+    });
+    proptest::collection::vec(line, 1..9).prop_map(|lines| lines.concat())
+}
+
+/// A well-formed document to be written out in block style.
+#[derive(Debug, Clone)]
+enum Tree {
+    Scalar(String),
+    List(Vec<(u8, Tree)>),
+    Map(Vec<(u8, Tree)>),
+}
+
+fn well_formed() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        3 => "[a-z0-9/$+(^_.][a-zA-Z0-9 /:.@#,=!&*{}-]{0,8}[a-z0-9]",
+        1 => "\"[a-z :#{},'-]{0,6}\"",
+        1 => "'[a-z :#{},\"-]{0,6}'",
+        1 => "-[a-z0-9]{1,3}",
+    ];
+    let leaf = scalar.prop_map(Tree::Scalar);
+    let tree = leaf.prop_recursive(5, 40, 5, |inner| {
+        let items = proptest::collection::vec((any::<u8>(), inner), 1..5);
+        prop_oneof![items.clone().prop_map(Tree::List), items.prop_map(Tree::Map)]
+    });
+    tree.prop_map(|tree| {
+        let mut text = String::new();
+        write_tree(&tree, 0, &mut text);
+        text
+    })
+}
+
+/// Writes items at `indent`; the bits of each item's style choose dashes at the key, dashes alone, comments and blanks.
+fn write_tree(tree: &Tree, indent: usize, text: &mut String) {
+    let pad = " ".repeat(indent);
+    match tree {
+        Tree::Scalar(scalar) => text.push_str(&alloc::format!("{pad}{scalar}\n")),
+        Tree::List(items) => {
+            for (style, item) in items {
+                let gap = " ".repeat(usize::from(style & 3) + 1);
+                match item {
+                    Tree::Scalar(scalar) => {
+                        text.push_str(&alloc::format!("{pad}-{gap}{scalar}{}\n", end(*style)))
+                    }
+                    Tree::Map(_) if style & 4 == 0 => {
+                        let mut inner = String::new();
+                        write_tree(item, indent + 1 + gap.len(), &mut inner);
+                        text.push_str(&alloc::format!("{pad}-{gap}{}", inner.trim_start()));
+                    }
+                    _ => {
+                        text.push_str(&alloc::format!("{pad}-{}\n", end(*style)));
+                        write_tree(item, indent + gap.len(), text);
+                    }
+                }
+            }
+        }
+        Tree::Map(items) => {
+            for (index, (style, item)) in items.iter().enumerate() {
+                let step = usize::from(style & 3);
+                match item {
+                    Tree::Scalar(scalar) => {
+                        text.push_str(&alloc::format!("{pad}k{index}: {scalar}{}\n", end(*style)));
+                    }
+                    Tree::List(_) => {
+                        text.push_str(&alloc::format!("{pad}k{index}:{}\n", end(*style)));
+                        write_tree(item, indent + step, text);
+                    }
+                    Tree::Map(_) => {
+                        text.push_str(&alloc::format!("{pad}k{index}:{}\n", end(*style)));
+                        write_tree(item, indent + step + 1, text);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn end(style: u8) -> &'static str {
+    match style >> 5 {
+        0 => "  ",
+        1 => " # note",
+        2 => "\n\n   # a: line",
+        _ => "",
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(CASES)))]
+
+    #[test]
+    fn the_fast_reader_and_the_full_one_agree_on_hard_texts(text in yaml_like()) {
+        both_read_alike(&text);
+    }
+
+    #[test]
+    fn the_fast_reader_and_the_full_one_agree_on_blocks(text in well_formed()) {
+        both_read_alike(&text);
+    }
+}
+
+/// More than usual: a difference between two readers hides well.
+const CASES: u32 = 2000;
+
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -217,25 +217,54 @@ pub(super) fn refuse_control(text: &str, escaped: bool, span: Span, path: &Path<
     Ok(())
 }
 
+/// Maps of at most this many keys are compared pair by pair, which needs no memory.
+const SMALL_MAP: usize = 12;
+
+/// Whether a key stands twice.
+pub(super) fn has_duplicates(entries: &[Entry<'_>]) -> bool {
+    if entries.len() <= SMALL_MAP {
+        let twice = |(index, second): (usize, &Entry<'_>)| {
+            entries.iter().take(index).any(|first| first.key == second.key)
+        };
+        return entries.iter().enumerate().any(twice);
+    }
+    let mut keys: Vec<&str> = entries.iter().map(|entry| &*entry.key).collect();
+    keys.sort_unstable();
+    keys.iter().zip(keys.iter().skip(1)).any(|(a, b)| a == b)
+}
+
 /// Reports every key that stands a second time.
 pub(super) fn report_duplicates(entries: &[Entry<'_>], path: &Path<'_>, problems: &mut Problems) {
+    if entries.len() <= SMALL_MAP {
+        for (index, second) in entries.iter().enumerate() {
+            let first = entries.iter().take(index).find(|first| first.key == second.key);
+            if let Some(first) = first {
+                report_duplicate(first, second, path, problems);
+            }
+        }
+        return;
+    }
     let mut sorted: Vec<&Entry<'_>> = entries.iter().collect();
     // Stable: of two equal keys, the earlier one stays first.
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
     for (first, second) in sorted.iter().zip(sorted.iter().skip(1)) {
         if first.key == second.key {
-            problems.error_at(
-                Code::DuplicateName,
-                &path.key(&second.key),
-                second.key_span,
-                format!(
-                    "the key stands twice; the other one is on line {}",
-                    first.key_span.line
-                ),
-                None,
-            );
+            report_duplicate(first, second, path, problems);
         }
     }
+}
+
+fn report_duplicate(first: &Entry<'_>, second: &Entry<'_>, path: &Path<'_>, problems: &mut Problems) {
+    problems.error_at(
+        Code::DuplicateName,
+        &path.key(&second.key),
+        second.key_span,
+        format!(
+            "the key stands twice; the other one is on line {}",
+            first.key_span.line
+        ),
+        None,
+    );
 }
 
 pub(super) fn stop(path: &Path<'_>, span: Span, message: impl Into<Cow<'static, str>>) -> Stop {
