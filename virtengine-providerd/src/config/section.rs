@@ -89,8 +89,20 @@ impl<'c, 'd, 'p> Section<'c, 'd, 'p> {
         })
     }
 
+    /// A text that is never printed. One that does not come from the environment gets a notice: files are copied and backed up.
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
-        self.with(key, |at, problems| at.filled_text(problems).map(Secret::new))
+        self.with(key, |at, problems| {
+            let text = at.filled_text(problems)?;
+            if !at.scalar(problems)?.hidden {
+                problems.notice(
+                    Code::PlainSecret,
+                    at,
+                    "a secret stands in the file itself",
+                    Some("write ${VARIABLE}, and set it where the daemon is started".to_owned()),
+                );
+            }
+            Some(Secret::new(text))
+        })
     }
 
     pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {

@@ -251,6 +251,21 @@ fn secrets_appear_nowhere() {
 }
 
 #[test]
+fn a_secret_in_the_file_itself_is_said() {
+    let text = "adapters:\n  aws:\n    secret_access_key: hunter2\n    session_token: ${T}\n";
+    let config = valid_with(text, &[("T", "hunter2")]);
+    assert_eq!(
+        lines(config.notices())[1],
+        "3:24 adapters.aws.secret_access_key: a secret stands in the file itself [PLAIN_SECRET] (write ${VARIABLE}, and set it where the daemon is started)"
+    );
+    assert_eq!(
+        config.notices().len(),
+        2,
+        "one for the missing address, one for the key"
+    );
+}
+
+#[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
     let env = |name: &str| (name == "T").then(|| "hunter2".to_owned());
     for text in [

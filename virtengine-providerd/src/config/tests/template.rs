@@ -62,8 +62,9 @@ fn every_commented_key_of_the_template_is_a_key() {
 #[test]
 fn the_template_documents_every_key() {
     use crate::config::adapters::*;
+    use crate::config::parse;
     let sections: [(&str, &[&str]); 30] = [
-        ("the file", crate::config::parse::KEYS),
+        ("the file", parse::KEYS),
         ("provider", Provider::KEYS),
         ("chain", Chain::KEYS),
         ("bid_engine", BidEngine::KEYS),
