@@ -11,6 +11,7 @@ mod hostile;
 mod node_faults;
 mod pipeline;
 mod real_node;
+mod recorded_answers;
 mod recorded_events;
 mod recordings;
 mod round_trip;
