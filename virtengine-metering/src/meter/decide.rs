@@ -221,9 +221,8 @@ impl Metering {
             working.close_window(policy, RecordKind::Periodic, next_end, now, events)?;
         }
         // Without any time between two readings the difference belongs to the open window as a whole.
-        let instant = spread.from == spread.to;
-        if instant || !seen {
-            let used = if instant {
+        if spread.is_instant() || !seen {
+            let used = if spread.is_instant() {
                 spread.delta
             } else {
                 spread.between(working.open.start, spread.to)

@@ -28,8 +28,16 @@ impl Spread {
         self.delta.zip(&Metrics::ZERO, share).unwrap_or_default()
     }
 
-    /// What was used from `start` to `end`.
+    /// Whether no time lies between the two readings, so that there is nothing to spread over.
+    pub(super) fn is_instant(&self) -> bool {
+        self.from == self.to
+    }
+
+    /// What was used from `start` to `end`; nothing when there was no time to use it in.
     pub(super) fn between(&self, start: Timestamp, end: Timestamp) -> Metrics {
+        if self.is_instant() {
+            return Metrics::ZERO;
+        }
         // `until` never falls, so the difference exists.
         self.until(end)
             .checked_sub(&self.until(start))

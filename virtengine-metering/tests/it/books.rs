@@ -286,7 +286,8 @@ fn foreign_escrows_are_refused() {
         Chain::new(),
         policy(SettlementMode::UsageRecords),
     );
-    let changes: [(&str, fn(&mut SettlementEscrow)); 6] = [
+    type Change = fn(&mut SettlementEscrow);
+    let changes: [(&str, Change); 6] = [
         ("pays", |e| e.recipient = Some(TENANT.parse().unwrap())),
         ("of lease", |e| e.lease_id = "x".to_owned()),
         ("of order", |e| e.order_id = "x".to_owned()),
@@ -537,7 +538,7 @@ enum Fate {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
     #[test]
     fn every_charge_is_recorded_and_paid_exactly_once(
         fates in prop::collection::vec(

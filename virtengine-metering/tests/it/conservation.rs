@@ -178,19 +178,27 @@ fn replay(events: &[Event], cut: usize) -> Meter {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
     #[test]
     fn records_are_complete_and_exact(
         steps in prop::collection::vec(step(), 0..60),
         interval in prop_oneof![Just(60_u64), Just(3600), Just(86_400), 1..90_000_u64],
         crash in any::<prop::sample::Index>(),
         read_at_the_end in any::<bool>(),
+        baseline_after in prop::option::of(prop_oneof![0..20_000_000_i64, (0..40_i64).prop_map(|n| n * 3_600_000)]),
     ) {
         let interval = Duration::from_secs(interval.min(86_400));
         let windows = Windows::accelerated(interval).unwrap();
         let mut run = Run::new(Policy::new(windows));
         let mut back_end = BackEnd::new();
-        run.tell(&start(NOON), NOON).unwrap();
+        let Command::Start(mut first) = start(NOON) else { unreachable!() };
+        if let Some(millis) = baseline_after {
+            // The workload was there before: what it counted until the baseline is not ours.
+            back_end.step(&Step::Use { millis, usage: [9; 6], read: true });
+            back_end.known = Metrics::ZERO;
+            first.baseline = Some(back_end.read);
+        }
+        run.tell(&Command::Start(first), back_end.now / 1000 + 1).unwrap();
         let crash_after = crash.index(steps.len() + 1);
         for (index, step) in steps.iter().enumerate() {
             if index == crash_after {

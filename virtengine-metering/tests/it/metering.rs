@@ -245,6 +245,39 @@ fn a_workload_from_before_counts_from_its_baseline() {
 }
 
 #[test]
+fn windows_from_before_the_baseline_are_not_measured() {
+    let mut run = Run::new(policy(3600));
+    let command = Command::Start(Box::new(Start {
+        subject: subject(),
+        allocated: ALLOCATED,
+        pricing: pricing(),
+        at: s(NOON),
+        baseline: Some(steady(NOON, NOON + 7200)),
+    }));
+    run.tell(&command, NOON + 7200).unwrap();
+    // More usage at the very moment of the baseline: it belongs to the window that is open then.
+    let more = Counters {
+        cpu_milli_seconds: 7_200_007,
+        ..steady(NOON, NOON + 7200)
+    };
+    run.sample(more).unwrap();
+    run.sample(steady(NOON, NOON + 10_800)).unwrap();
+    assert_eq!(run.spans(NOON), [(0, 3600), (3600, 7200), (7200, 10_800)]);
+    let cpu: Vec<_> = run
+        .drafts()
+        .iter()
+        .map(|d| d.record.metrics.cpu_milli_seconds)
+        .collect();
+    assert_eq!(cpu, [0, 0, 3_600_000]);
+    let measured: Vec<_> = run
+        .drafts()
+        .iter()
+        .map(|d| d.record.is_fully_measured())
+        .collect();
+    assert_eq!(measured, [false, false, true]);
+}
+
+#[test]
 fn times_from_the_future_are_refused() {
     let mut run = Run::new(policy(3600));
     assert!(matches!(

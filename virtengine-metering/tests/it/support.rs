@@ -18,7 +18,7 @@ use virtengine_provider_core::units::Resources;
 pub(crate) const TENANT: &str = "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f";
 pub(crate) const PROVIDER: &str = "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq";
 /// A full hour.
-pub(crate) const NOON: i64 = 1_700_006_400 - 1_700_006_400 % 3600;
+pub(crate) const NOON: i64 = 1_700_006_400;
 
 pub(crate) const fn s(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)

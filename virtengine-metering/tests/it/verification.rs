@@ -52,7 +52,7 @@ fn fake_signature_check() {
     let changes: [(&str, Change); 22] = [
         ("chain", |r| r.record.subject.chain_id.push('x')),
         ("workload", |r| {
-            r.record.subject.workload = "w-other".parse().unwrap()
+            r.record.subject.workload = "w-other".parse().unwrap();
         }),
         ("lease", |r| r.record.subject.lease = None),
         ("label", |r| r.record.subject.provider_label.push('x')),
@@ -61,10 +61,10 @@ fn fake_signature_check() {
         ("previous", |r| r.record.previous.0[31] ^= 1),
         ("kind", |r| r.record.kind = RecordKind::Final),
         ("start", |r| {
-            r.record.start = Timestamp::from_millis(r.record.start.as_millis() + 1)
+            r.record.start = Timestamp::from_millis(r.record.start.as_millis() + 1);
         }),
         ("end", |r| {
-            r.record.end = Timestamp::from_millis(r.record.end.as_millis() - 1)
+            r.record.end = Timestamp::from_millis(r.record.end.as_millis() - 1);
         }),
         ("cpu", |r| r.record.metrics.cpu_milli_seconds += 1),
         ("memory", |r| r.record.metrics.memory_byte_seconds += 1),
@@ -76,7 +76,7 @@ fn fake_signature_check() {
         ("gpu", |r| r.record.metrics.gpu_seconds += 1),
         ("allocated", |r| r.record.allocated.gpus += 1),
         ("rate", |r| {
-            r.record.pricing.agreed_network_rate = "70.000000000000000001".parse().unwrap()
+            r.record.pricing.agreed_network_rate = "70.000000000000000001".parse().unwrap();
         }),
         ("denom", |r| r.record.pricing.denom = "uakt".parse().unwrap()),
         ("coverage", |r| r.record.coverage.samples += 1),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params_from_iter};
@@ -26,35 +26,37 @@ pub(super) struct Readers {
     path: PathBuf,
     id: JournalId,
     idle: Mutex<Vec<Connection>>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) const fn new(path: PathBuf, id: JournalId) -> Self {
+    pub(super) fn new(path: PathBuf, id: JournalId) -> Self {
         Self {
             path,
             id,
             idle: Mutex::new(Vec::new()),
-            slots: Semaphore::const_new(READERS_MAX),
+            slots: Arc::new(Semaphore::new(READERS_MAX)),
         }
     }
 
-    /// Runs `read` on a reading connection, inside one read transaction, off the async threads.
+    /// Runs `read` on a reading connection, inside one read transaction, off the async threads. A caller that goes away does
+    /// not stop it.
     pub(super) async fn run<T: Send + 'static>(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let broke = |text: String| JournalError::Failed(format!("a read of the journal broke off: {text}"));
-        let slot = self
-            .slots
-            .acquire()
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
             .await
             .map_err(|error| broke(error.to_string()))?;
-        let readers = std::sync::Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || readers.with_connection(read));
-        let result = task.await.map_err(|error| broke(error.to_string()))?;
-        drop(slot);
-        result
+        let readers = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || {
+            let result = readers.with_connection(read);
+            drop(slot);
+            result
+        });
+        task.await.map_err(|error| broke(error.to_string()))?
     }
 
     fn with_connection<T>(
@@ -64,9 +66,8 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.path)?,
+            None => self.connect()?,
         };
-        debug_assert!(super::schema::journal_id(&connection, &self.path).is_ok_and(|id| id == self.id));
         let transaction = connection
             .unchecked_transaction()
             .map_err(|e| fault::error(&self.path, &e))?;
@@ -80,6 +81,17 @@ impl Readers {
                 .push(connection);
         }
         result
+    }
+
+    fn connect(&self) -> Result<Connection, JournalError> {
+        let connection = connect(&self.path)?;
+        if super::schema::journal_id(&connection, &self.path)? == self.id {
+            return Ok(connection);
+        }
+        Err(fault::damaged(
+            &self.path,
+            "the file was exchanged while it was in use",
+        ))
     }
 }
 

@@ -90,7 +90,7 @@ fn a_changed_event_with_everything_else_right_is_found() {
             by_hand(
                 path,
                 "UPDATE events SET subject = 'subject/9' WHERE position = 33",
-            )
+            );
         },
         "event 33 ",
     );
