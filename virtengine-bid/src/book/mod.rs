@@ -20,9 +20,9 @@ use self::index::Index;
 use crate::limits::RateWindow;
 use crate::reason::HoldReason;
 
-/// How many orders may wait undecided. Beyond it new ones are refused, to be offered again by the next comparison with the
-/// chain: 200,000 orders are about 200 MB.
-pub const ORDERS_WAITING_MAX: usize = 200_000;
+/// How many orders may wait undecided: about 180 MB. Beyond it new ones are refused, to be offered again by the next
+/// comparison with the chain.
+pub const ORDERS_WAITING_MAX: usize = 100_000;
 
 /// How many final decisions are remembered, for `bids list` and so that a declined order that is seen again is not decided
 /// again. Older ones are in the journal.

@@ -1,7 +1,8 @@
 //! What providers of other networks lost money by (spec/peers.md section 5): here it does not happen.
 
-use virtengine_bid::reason::{CloseWhy, DeclineReason};
-use virtengine_bid::{Command, Event, Policy};
+use virtengine_bid::book::ORDERS_WAITING_MAX;
+use virtengine_bid::reason::{CloseWhy, DeclineReason, GoneReason};
+use virtengine_bid::{Command, Event, Policy, Rejected};
 use virtengine_provider_core::capacity::{
     Command as LedgerCommand, Rejected as Refused, ReservationKey, ReservationKind,
 };
@@ -189,6 +190,27 @@ fn order_queue_full_drops() {
     desk.settle();
     let tally = desk.book.tally();
     assert_eq!((tally.in_flight, tally.deferred, tally.fresh), (5, 4_995, 0));
+}
+
+#[test]
+fn a_full_book_refuses_so_that_the_order_is_offered_again() {
+    let mut desk = Desk::roomy();
+    let mut one = order(0);
+    for dseq in 1..=u64::try_from(ORDERS_WAITING_MAX).unwrap() {
+        one.id.group.deployment.dseq = dseq;
+        desk.see(one.clone());
+        desk.journal.clear();
+    }
+    let more = || Command::OrderSeen {
+        order: Box::new(order(0)),
+        bids: 0,
+    };
+    assert!(matches!(desk.tell(more()), Err(Rejected::Full { .. })));
+    desk.ok(Command::OrderGone {
+        order: order_id(9),
+        why: GoneReason::Closed,
+    });
+    assert_eq!(kinds(&desk.ok(more())), ["order_seen"]);
 }
 
 #[test]
