@@ -48,6 +48,9 @@ impl Keeper {
                 // A workload that is asked for anew, with its data: the old processes go first, unless it is in vain.
                 self.refuse_overcommitment(&spec)?;
                 self.take_down(&id, Goal::Stopped, before.as_ref())?;
+            } else if before.is_some() {
+                // A daemon that was killed while it deployed may have left a supervisor that is not up yet.
+                self.sweep(&id, &dir, before.as_ref())?;
             }
             let intent = Intent {
                 mark: self.mark(&id),

@@ -107,7 +107,7 @@ impl Keeper {
     }
 
     /// Ends whatever is left, the supervisor included.
-    fn sweep(&self, id: &WorkloadId, dir: &WorkloadDir, intent: Option<&Intent>) -> Outcome<()> {
+    pub(crate) fn sweep(&self, id: &WorkloadId, dir: &WorkloadDir, intent: Option<&Intent>) -> Outcome<()> {
         let status: Option<Status> = layout::load(&dir.status()).unwrap_or(None);
         let replicas = status.map(|status| status.replicas).unwrap_or_default();
         let leaders: Vec<Identity> = replicas.into_iter().filter_map(|r| r.process).collect();
