@@ -291,8 +291,8 @@ fn yaml_like() -> impl Strategy<Value = String> {
 #[derive(Debug, Clone)]
 enum Tree {
     Scalar(String),
-    List(Vec<(u8, Tree)>),
-    Map(Vec<(u8, Tree)>),
+    List(Vec<(u8, Self)>),
+    Map(Vec<(u8, Self)>),
 }
 
 fn well_formed() -> impl Strategy<Value = String> {
@@ -324,7 +324,7 @@ fn write_tree(tree: &Tree, indent: usize, text: &mut String) {
                 let gap = " ".repeat(usize::from(style & 3) + 1);
                 match item {
                     Tree::Scalar(scalar) => {
-                        text.push_str(&alloc::format!("{pad}-{gap}{scalar}{}\n", end(*style)))
+                        text.push_str(&alloc::format!("{pad}-{gap}{scalar}{}\n", end(*style)));
                     }
                     Tree::Map(_) if style & 4 == 0 => {
                         let mut inner = String::new();
@@ -379,6 +379,22 @@ proptest! {
     #[test]
     fn the_fast_reader_and_the_full_one_agree_on_blocks(text in well_formed()) {
         both_read_alike(&text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(CASES)))]
+
+    #[test]
+    fn the_fast_reader_and_the_full_one_agree_on_damaged_examples(
+        at in 0..1000_usize,
+        removed in 0..6_usize,
+        inserted in "[-:#'\" \\n\\[\\]{}a1&*.]{0,4}",
+    ) {
+        let example = include_str!("../../tests/manifests/training-v2beta1.yaml");
+        let (before, after) = example.split_at(at % example.len());
+        let after = after.get(removed..).unwrap_or_default();
+        both_read_alike(&alloc::format!("{before}{inserted}{after}"));
     }
 }
 

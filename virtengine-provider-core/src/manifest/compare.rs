@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::ValidManifest;
 use crate::document::{Code, Problem};
-use crate::market::{GroupSpec, ResourceUnit};
+use crate::market::{EndpointKind, GroupSpec, ResourceUnit};
 
 impl ValidManifest {
     /// Whether the group of this manifest that has the name of `group` asks for exactly the same: units, counts, sizes, wishes
@@ -47,10 +47,30 @@ impl ValidManifest {
     }
 }
 
-fn by_id(group: &GroupSpec) -> Vec<&ResourceUnit> {
-    let mut units: Vec<&ResourceUnit> = group.resources.iter().collect();
+/// The units by id, each with its lists in one order: a tool may write volumes, endpoints and wishes in another one.
+fn by_id(group: &GroupSpec) -> Vec<ResourceUnit> {
+    let mut units = group.resources.clone();
     units.sort_by_key(|unit| unit.id);
+    for unit in &mut units {
+        unit.storage.sort_by(|a, b| a.name.cmp(&b.name));
+        for volume in &mut unit.storage {
+            volume.attributes.sort();
+        }
+        unit.endpoints
+            .sort_by_key(|endpoint| (endpoint.sequence_number, kind_rank(endpoint.kind)));
+        unit.cpu_attributes.sort();
+        unit.memory_attributes.sort();
+        unit.gpu_attributes.sort();
+    }
     units
+}
+
+const fn kind_rank(kind: EndpointKind) -> u8 {
+    match kind {
+        EndpointKind::SharedHttp => 0,
+        EndpointKind::RandomPort => 1,
+        EndpointKind::LeasedIp => 2,
+    }
 }
 
 fn compare(path: &str, ours: &ResourceUnit, theirs: &ResourceUnit, differences: &mut Vec<Problem>) {

@@ -231,6 +231,19 @@ fn a_group_on_chain_matches_its_manifest_and_no_other() {
             assert_eq!(manifest.matches(&spec), Ok(()), "{file}");
         }
     }
+    let manifest = valid(&example("two-placements.yaml"));
+    let mut turned = manifest.group_specs().remove(1);
+    turned.resources.reverse();
+    for unit in &mut turned.resources {
+        unit.storage.reverse();
+        unit.endpoints.reverse();
+        unit.gpu_attributes.reverse();
+    }
+    assert_eq!(
+        manifest.matches(&turned),
+        Ok(()),
+        "the order of lists says nothing"
+    );
     let manifest = valid(&example("riot-web.yaml"));
     let spec = manifest.group_specs().remove(0);
     let change = |edit: &dyn Fn(&mut GroupSpec)| {

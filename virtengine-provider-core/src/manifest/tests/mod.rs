@@ -19,7 +19,10 @@ const VALID: [&str; 7] = [
     "shop-v1.yaml",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "the tests read files; the code under test does not")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests read files; the code under test does not"
+)]
 fn example(file: &str) -> String {
     let path = format!("{}/tests/manifests/{file}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).expect("the example manifests are in the repository")
