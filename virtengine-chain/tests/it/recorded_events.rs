@@ -129,3 +129,52 @@ fn recorded_events_give_the_expected_story() {
         ]
     ));
 }
+
+#[test]
+fn an_event_that_breaks_the_contract_is_an_error_not_a_guess() {
+    const OWNER: &str = "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f";
+    let event = |kind: &str, attributes: &[(&str, String)]| AbciEvent {
+        kind: format!("virtengine.{kind}"),
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| virtengine_chain::event::Attribute {
+                key: (*key).to_owned(),
+                value: value.clone(),
+            })
+            .collect(),
+    };
+    let order = |dseq: &str| format!(r#"{{"owner":"{OWNER}","dseq":{dseq},"gseq":1,"oseq":1}}"#);
+    let bid = |bseq: u32| {
+        format!(r#"{{"owner":"{OWNER}","dseq":"1","gseq":1,"oseq":1,"provider":"{OWNER}","bseq":{bseq}}}"#)
+    };
+    let good = order("\"1\"");
+    let created = "market.v1.EventOrderCreated";
+    assert!(
+        market_event(&event(created, &[("id", good.clone())]))
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        market_event(&event("market.v1.EventBidClosed", &[("id", bid(0))]))
+            .unwrap()
+            .is_some()
+    );
+    let broken = [
+        event(created, &[]),
+        event(created, &[("id", good.clone()), ("id", good)]),
+        event(created, &[("id", order("1"))]),
+        event(created, &[("id", order("\"-1\""))]),
+        event(created, &[("id", order("\"18446744073709551616\""))]),
+        event("market.v1.EventBidClosed", &[("id", bid(1))]),
+        event(
+            "deployment.v1.EventDeploymentCreated",
+            &[
+                ("id", format!(r#"{{"owner":"{OWNER}","dseq":"1"}}"#)),
+                ("hash", "\"AAAA\"".to_owned()),
+            ],
+        ),
+    ];
+    for event in broken {
+        assert!(market_event(&event).is_err(), "{event:?}");
+    }
+}
