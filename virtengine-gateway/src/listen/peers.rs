@@ -16,8 +16,18 @@ const OVERFLOW: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 pub(crate) struct PeerTable {
     requests_per_minute: u32,
     connections_max: u32,
-    peers: Mutex<BTreeMap<IpAddr, Budget>>,
+    peers: Mutex<Peers>,
 }
+
+#[derive(Debug)]
+struct Peers {
+    budgets: BTreeMap<IpAddr, Budget>,
+    /// When those that are gone were last forgotten: looking for them costs time, and many strangers must not buy it often.
+    tidied_at: Option<Instant>,
+}
+
+/// How long a peer without connections is remembered, and how often the others are forgotten.
+const MEMORY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Budget {
@@ -41,7 +51,10 @@ impl PeerTable {
         Self {
             requests_per_minute,
             connections_max,
-            peers: Mutex::new(BTreeMap::new()),
+            peers: Mutex::new(Peers {
+                budgets: BTreeMap::new(),
+                tidied_at: None,
+            }),
         }
     }
 
@@ -72,16 +85,14 @@ impl PeerTable {
         let now = Instant::now();
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = subscriber(peer);
-        if !peers.contains_key(&key) && peers.len() >= PEERS_MAX {
-            peers.retain(|_, budget| {
-                budget.connections > 0 || now.duration_since(budget.refilled_at) < Duration::from_secs(60)
-            });
-            if peers.len() >= PEERS_MAX {
+        if !peers.budgets.contains_key(&key) && peers.budgets.len() >= PEERS_MAX {
+            peers.tidy(now);
+            if peers.budgets.len() >= PEERS_MAX {
                 key = OVERFLOW;
             }
         }
         let full = u64::from(self.requests_per_minute) * 1000;
-        let budget = peers.entry(key).or_insert_with(|| Budget {
+        let budget = peers.budgets.entry(key).or_insert_with(|| Budget {
             milli_tokens: full,
             refilled_at: now,
             connections: 0,
@@ -96,10 +107,24 @@ impl PeerTable {
     }
 }
 
+impl Peers {
+    fn tidy(&mut self, now: Instant) {
+        if self
+            .tidied_at
+            .is_some_and(|last| now.duration_since(last) < MEMORY)
+        {
+            return;
+        }
+        self.tidied_at = Some(now);
+        self.budgets
+            .retain(|_, budget| budget.connections > 0 || now.duration_since(budget.refilled_at) < MEMORY);
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut peers = self.table.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(budget) = peers.get_mut(&self.peer) {
+        if let Some(budget) = peers.budgets.get_mut(&self.peer) {
             budget.connections = budget.connections.saturating_sub(1);
         }
     }
@@ -155,6 +180,10 @@ mod tests {
         for number in 0..20_000_u32 {
             table.request(IpAddr::from(number.to_be_bytes()));
         }
-        assert!(table.peers.lock().unwrap().len() <= PEERS_MAX + 1);
+        let known = |table: &PeerTable| table.peers.lock().unwrap().budgets.len();
+        assert_eq!(known(&table), PEERS_MAX + 1);
+        tokio::time::advance(MEMORY * 2).await;
+        table.request(v4(1));
+        assert!(known(&table) <= 2);
     }
 }

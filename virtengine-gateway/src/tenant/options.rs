@@ -39,7 +39,7 @@ pub struct TenantServerOptions {
     pub nonce_file: Option<PathBuf>,
     /// Connections at once.
     pub connections_max: usize,
-    /// Requests at once; one more is answered with 503.
+    /// Questions at once; one more is answered with 503. A quarter as many uploads have room beside them.
     pub requests_max: usize,
     /// Connections of one network address at once.
     pub connections_per_peer_max: u32,

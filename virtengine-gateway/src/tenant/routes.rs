@@ -5,10 +5,11 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Body as _;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,10 @@ pub(super) struct Face {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) peers: Arc<PeerTable>,
+    /// Questions at once.
     pub(super) room: Semaphore,
+    /// Uploads at once. Apart from the questions: whoever sends a body slowly must not keep others from asking.
+    pub(super) uploads: Semaphore,
     pub(super) streams: Arc<StreamTable>,
     pub(super) shutdown: CancellationToken,
 }
@@ -87,7 +91,12 @@ fn admit<'a>(face: &'a Face, request: &Request) -> ApiResult<tokio::sync::Semaph
             "ask less often",
         ));
     }
-    face.room.try_acquire().map_err(|_| {
+    let room = if *request.method() == Method::PUT {
+        &face.uploads
+    } else {
+        &face.room
+    };
+    room.try_acquire().map_err(|_| {
         ApiError::new(
             ErrorCode::Unavailable,
             "the provider is busy",
@@ -132,7 +141,7 @@ async fn authenticate(face: &Face, dseq: u64, request: Request) -> ApiResult<(Ad
     let (parts, body) = request.into_parts();
     let now = face.clock.now();
     let claim = face.verifier.claim(&parts.headers, now)?;
-    let body = read_body(body, MANIFEST_BYTES_MAX, BODY_TIMEOUT).await?;
+    let body = body_of(&parts.method, body).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let signed = face.verifier.signed(claim, parts.method.as_str(), path, &body)?;
     let owners = face.api.owners(dseq).await?;
@@ -141,6 +150,21 @@ async fn authenticate(face: &Face, dseq: u64, request: Request) -> ApiResult<(Ad
     }
     face.verifier.first_time(&signed, face.clock.now())?;
     Ok((signed.owner, parts, body))
+}
+
+/// Only an upload has a body.
+async fn body_of(method: &Method, body: Body) -> ApiResult<Bytes> {
+    if *method == Method::PUT {
+        return read_body(body, MANIFEST_BYTES_MAX, BODY_TIMEOUT).await;
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    Err(ApiError::new(
+        ErrorCode::InvalidRequest,
+        "a question has no body",
+        "send it without one",
+    ))
 }
 
 fn not_yours(dseq: u64, owner: &Address, exists: bool) -> ApiError {

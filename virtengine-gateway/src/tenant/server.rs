@@ -100,6 +100,7 @@ impl TenantServer {
             metrics,
             peers: peers.clone(),
             room: Semaphore::new(options.requests_max),
+            uploads: Semaphore::new(options.requests_max.div_ceil(4)),
             streams: Arc::new(StreamTable::default()),
             shutdown: shutdown.clone(),
         };

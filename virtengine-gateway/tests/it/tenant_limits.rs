@@ -69,6 +69,64 @@ async fn a_head_that_never_ends_is_cut_off() {
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = TlsChoice::SelfSigned {
+        directory: dir.path().to_owned(),
+        names: vec!["localhost".to_owned()],
+    };
+    for choice in [TlsChoice::Off, tls] {
+        let stand = Stand::with(Shop::default(), options(choice)).await;
+        let mut stream = TcpStream::connect(stand.server.address()).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(
+            begun.elapsed() <= Duration::from_secs(11),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn slow_uploads_do_not_keep_others_from_asking() {
+    let mut narrow = options(TlsChoice::Off);
+    narrow.requests_max = 4;
+    let stand = Stand::with(Shop::default(), narrow).await;
+    let path = "/deployment/7/manifest";
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let request = signed(&alice(), "PUT", path, b"x", stand.clock.now()).await;
+        let mut head = format!("PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n");
+        for (name, value) in request.headers() {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let mut stream = TcpStream::connect(stand.server.address()).await.unwrap();
+        stream.write_all((head + "\r\n").as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let full = async { while put(&stand, b"x".to_vec()).await != 503 {} };
+    tokio::time::timeout(Duration::from_secs(5), full).await.unwrap();
+    let client = stand.client(alice(), virtengine_gateway::tenant::Trust::Roots);
+    client.lease_status(7, 1, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_with_a_body_is_refused() {
+    let stand = Stand::open(Shop::default()).await;
+    let path = "/lease/7/1/1/status";
+    let request = signed(&alice(), "GET", path, b"x", stand.clock.now()).await;
+    let mut call = reqwest_client()
+        .get(format!("http://{}{path}", stand.server.address()))
+        .body("x");
+    for (name, value) in request.headers() {
+        call = call.header(*name, value);
+    }
+    assert_eq!(call.send().await.unwrap().status().as_u16(), 400);
+}
+
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let stand = Stand::open(Shop::default()).await;
