@@ -2,10 +2,15 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 use virtengine_keys::mnemonic::ACCOUNT_PATH;
 use virtengine_keys::passphrase::PassphraseUse;
-use virtengine_keys::{Access, Algorithm, KdfParams, KeyStore, Mnemonic, Purpose, StorageType, StoreConfig};
+use virtengine_keys::{
+    Access, Algorithm, KdfParams, KeyId, KeyRecord, KeyState, KeyStore, Mnemonic, Origin, Purpose,
+    StorageType, StoreConfig, StoreStatus,
+};
 use virtengine_provider_core::id::Address;
+use virtengine_provider_core::time::Timestamp;
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, CliResult};
@@ -155,6 +160,50 @@ impl Place {
     }
 }
 
+/// A key for scripts: times are texts.
+#[derive(Debug, Serialize)]
+struct KeyView<'a> {
+    id: KeyId,
+    purpose: Purpose,
+    algorithm: Algorithm,
+    public_key: String,
+    state: KeyState,
+    #[serde(with = "virtengine_gateway::rfc3339")]
+    state_since: Timestamp,
+    #[serde(with = "virtengine_gateway::rfc3339")]
+    created_at: Timestamp,
+    generation: u32,
+    origin: Origin,
+    derivation_path: Option<&'a str>,
+}
+
+impl<'a> From<&'a KeyRecord> for KeyView<'a> {
+    fn from(record: &'a KeyRecord) -> Self {
+        Self {
+            id: record.id,
+            purpose: record.purpose,
+            algorithm: record.algorithm(),
+            public_key: hex::encode(&record.public_key.bytes),
+            state: record.state,
+            state_since: record.state_since,
+            created_at: record.created_at,
+            generation: record.generation,
+            origin: record.origin,
+            derivation_path: record.derivation_path.as_deref(),
+        }
+    }
+}
+
+fn status_value(status: &StoreStatus, address: Option<&Address>) -> serde_json::Value {
+    serde_json::json!({
+        "storage_type": status.storage_type,
+        "location": status.location,
+        "locked": status.locked,
+        "address": address,
+        "keys": status.keys.iter().map(KeyView::from).collect::<Vec<_>>(),
+    })
+}
+
 pub(super) fn run(args: KeysArgs, context: &Context) -> CliResult {
     // A debugger or a core dump would have the secrets otherwise.
     virtengine_keys::process::forbid_core_dumps().map_err(|error| CliError::failed(error, ""))?;
@@ -200,7 +249,7 @@ fn init(place: &Place, passphrase: &PassphraseArgs, context: &Context) -> CliRes
             .map(|path| path.display().to_string())
             .unwrap_or_default()
     );
-    Answer::new(&status, text)
+    Answer::new(&status_value(&status, None), text)
 }
 
 fn unlocked(
@@ -239,7 +288,7 @@ fn generate(
     let address = address(&store, context);
     let shown = address.as_ref().filter(|_| purpose == Purpose::Account);
     let words = words.as_ref().map(|words| words.as_str());
-    let value = serde_json::json!({ "key": key, "address": shown, "mnemonic": words });
+    let value = serde_json::json!({ "key": KeyView::from(&key), "address": shown, "mnemonic": words });
     Answer::new(&value, show::generated(&key, shown, words))
 }
 
@@ -254,7 +303,7 @@ fn import(
     let store = unlocked(place, passphrase, Access::ReadWrite, context)?;
     let key = store.import_mnemonic(Purpose::Account, &mnemonic, path, context.now())?;
     let address = address(&store, context);
-    let value = serde_json::json!({ "key": key, "address": address });
+    let value = serde_json::json!({ "key": KeyView::from(&key), "address": address });
     Answer::new(&value, show::generated(&key, address.as_ref(), None))
 }
 
@@ -262,8 +311,7 @@ fn status(place: &Place, context: &Context) -> CliResult {
     let store = place.open(Access::ReadOnly, context)?;
     let status = store.status()?;
     let address = address(&store, context);
-    let mut value = serde_json::to_value(&status).unwrap_or_default();
-    value["address"] = serde_json::json!(address);
+    let value = status_value(&status, address.as_ref());
     Answer::new(&value, show::key_status(&status, address.as_ref()))
 }
 

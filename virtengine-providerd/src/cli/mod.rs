@@ -111,6 +111,8 @@ enum Command {
     Manifest(manifest::ManifestArgs),
     /// Run the daemon
     Start(start::StartArgs),
+    /// Stop the running daemon; its workloads keep running
+    Stop(status::StopArgs),
     /// Overview of the running daemon
     Status(status::StatusArgs),
     /// Connection to the chain
@@ -166,6 +168,7 @@ fn dispatch(command: Command, context: &Context) -> CliResult {
         Command::Config(args) => config::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
         Command::Start(args) => start::run(args, context),
+        Command::Stop(args) => status::run_stop(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Chain(args) => chain::run(args, context),
         Command::BidEngine(args) => status::run_bid_engine(args, context),

@@ -26,6 +26,28 @@ pub(super) fn run(_args: StatusArgs, context: &Context) -> CliResult {
     })
 }
 
+/// `stop`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  virtengine-provider stop
+
+What is under way is finished first; workloads keep running. The answer comes at once.")]
+pub(super) struct StopArgs {}
+
+pub(super) fn run_stop(_args: StopArgs, context: &Context) -> CliResult {
+    let daemon = context.daemon()?;
+    block_on(async {
+        let receipt = daemon.shutdown().await?;
+        let already = if receipt.already_draining { " already" } else { "" };
+        let text = format!(
+            "The daemon is stopping{already}; it takes {} s at most\n",
+            receipt.drain_seconds
+        );
+        Answer::new(&receipt, text)
+    })
+}
+
 /// `bid-engine status`.
 #[derive(Debug, Args)]
 pub(super) struct BidEngineArgs {

@@ -238,7 +238,10 @@ impl OperatorApi for QuietDay {
         Ok(serde_json::Value::Null)
     }
     async fn shutdown(&self) -> ApiResult<ShutdownReceipt> {
-        Err(ApiError::new(ErrorCode::Unsupported, "not on a quiet day", ""))
+        Ok(ShutdownReceipt {
+            drain_seconds: 30,
+            already_draining: false,
+        })
     }
 }
 
@@ -380,6 +383,7 @@ fn logs_usage_and_the_chain_are_asked_of_the_daemon() {
     let office = Office::open();
     assert!(office.table("logs --tail 100 --level error").contains("tail 100"));
     assert_eq!(office.json("usage list --pending"), serde_json::json!([]));
+    assert!(office.table("stop").contains("30 s at most"));
     let ping = office.program.run(&["chain", "ping"]);
     assert_eq!(ping.code, 6);
     assert!(ping.out.contains("connection refused"), "{}", ping.out);
@@ -414,6 +418,7 @@ fn a_daemon_that_is_not_there_is_said_to_be_so() {
         "workload list",
         "workload stop local-a",
         "usage list",
+        "stop",
         "logs",
     ] {
         let args: Vec<_> = command.split(' ').collect();

@@ -141,6 +141,10 @@ fn the_account_key_comes_with_words_that_bring_it_back() {
     assert!(address.starts_with("ve1"), "{address}");
     let status = program.run(&["keys", "status", "--output", "json"]).json();
     assert_eq!(status["address"], address);
+    assert!(
+        status["keys"][0]["created_at"].as_str().unwrap().ends_with('Z'),
+        "{status}"
+    );
     assert!(!status.to_string().contains(words));
 
     let other = initialised();

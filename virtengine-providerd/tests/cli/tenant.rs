@@ -250,6 +250,11 @@ fn a_tenant_drives_a_whole_round() {
         (&escrow.into(), &"active".into())
     );
 
+    assert!(
+        escrows[0]["expires_at"].as_str().unwrap().ends_with('Z'),
+        "{escrows}"
+    );
+
     market.json("deployment close 77");
     let closed = market.run("deployment close 77");
     assert_eq!(closed.code, 1, "{closed:?}");

@@ -1,4 +1,4 @@
-use virtengine_gateway::api::{BidEngineStatus, ChainView, DaemonState, ProviderStatus};
+use virtengine_gateway::api::{AlertView, BidEngineStatus, ChainView, DaemonState, ProviderStatus};
 use virtengine_gateway::health::{ComponentStatus, HealthReport, OverallStatus};
 
 use super::{Paint, clean, moment, pairs, resources, table};
@@ -66,21 +66,26 @@ pub(in crate::cli) fn provider_status(
         text += "\n";
         text += &components(report, paint);
     }
-    if !status.alerts.is_empty() {
-        text += "\nAlerts:\n";
-        for alert in &status.alerts {
-            let subject = if alert.subject.is_empty() {
-                String::new()
-            } else {
-                format!("{}: ", alert.subject)
-            };
-            text += &format!(
-                "  {} {} {}\n",
-                moment(Some(alert.since)),
-                alert.level,
-                clean(&format!("{subject}{}", alert.message))
-            );
-        }
+    text + &alerts(&status.alerts)
+}
+
+fn alerts(alerts: &[AlertView]) -> String {
+    if alerts.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nAlerts:\n".to_owned();
+    for alert in alerts {
+        let subject = if alert.subject.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", alert.subject)
+        };
+        text += &format!(
+            "  {} {} {}\n",
+            moment(Some(alert.since)),
+            alert.level,
+            clean(&format!("{subject}{}", alert.message))
+        );
     }
     text
 }

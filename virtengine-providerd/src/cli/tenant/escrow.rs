@@ -1,9 +1,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use virtengine_provider_core::id::Address;
+use virtengine_provider_core::market::SettlementEscrow;
 use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
+use virtengine_provider_core::time::Timestamp;
 
 use super::{OrderArgs, in_block, landed};
 use crate::cli::answer::{Answer, CliResult};
@@ -52,6 +55,33 @@ Examples:
         #[command(flatten)]
         order: OrderArgs,
     },
+}
+
+/// A settlement escrow for scripts: its time is a text.
+#[derive(Debug, Serialize)]
+struct EscrowView<'a> {
+    id: &'a str,
+    state: &'a str,
+    order_id: &'a str,
+    lease_id: &'a str,
+    recipient: Option<&'a Address>,
+    balance: &'a [Coin],
+    #[serde(with = "virtengine_gateway::rfc3339")]
+    expires_at: Timestamp,
+}
+
+impl<'a> From<&'a SettlementEscrow> for EscrowView<'a> {
+    fn from(escrow: &'a SettlementEscrow) -> Self {
+        Self {
+            id: &escrow.id,
+            state: &escrow.state,
+            order_id: &escrow.order_id,
+            lease_id: &escrow.lease_id,
+            recipient: escrow.recipient.as_ref(),
+            balance: &escrow.balance,
+            expires_at: Timestamp::from_seconds(escrow.expires_at),
+        }
+    }
 }
 
 /// The bounds are the chain's (spec/chain.md B.8).
@@ -116,5 +146,6 @@ async fn activate(escrow: String, order: &OrderArgs, provider: Address, tenant: 
 
 async fn list(order: &OrderArgs, tenant: &Tenant) -> CliResult {
     let escrows = tenant.chain().escrows_of(&order.id(tenant).to_string()).await?;
-    Answer::new(&escrows, show::escrows(&escrows))
+    let views: Vec<_> = escrows.iter().map(EscrowView::from).collect();
+    Answer::new(&views, show::escrows(&escrows))
 }
