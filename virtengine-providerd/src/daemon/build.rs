@@ -28,6 +28,7 @@ use super::carry::{self, Hands};
 use super::compile::{self, Pace};
 use super::desk::{Desk, DeskHandle, Witness};
 use super::outbox::Outbox;
+use super::tally::Tally;
 use super::watch::{self, Rhythm};
 use super::{Keys, backend, compare, follow, health, operator, settle, tenants};
 use crate::config::Config;
@@ -139,14 +140,16 @@ impl Daemon {
         let outbox = Arc::new(Outbox::default());
         let machine = Provider::new(settings).context("bid_engine")?;
         let desk_clock: Arc<dyn Clock> = Arc::<dyn carry::ClockDebug>::clone(&clock);
-        let (desk, handle) = Desk::recover(
-            machine,
-            Arc::clone(&journal),
-            desk_clock,
-            Arc::clone(&outbox),
-            witness,
-        )
-        .await?;
+        let metrics = Arc::new(Metrics::new());
+        let tally = Tally::new(Arc::clone(&metrics), adapter.capabilities().name.clone());
+        let heard: Witness = Box::new(move |event, at| {
+            tally.count(event, at);
+            if let Some(witness) = &witness {
+                witness(event, at);
+            }
+        });
+        let (desk, handle) =
+            Desk::recover(machine, Arc::clone(&journal), desk_clock, Arc::clone(&outbox), Some(heard)).await?;
         let now = clock.now();
         let shared = Arc::new(Shared {
             config,
@@ -159,7 +162,7 @@ impl Daemon {
             clock,
             log,
             board: Arc::new(HealthBoard::new(now)),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             outbox,
             dry_run,
             started_at: now,
@@ -331,10 +334,12 @@ async fn start_loops(
         count: pace.count,
         inventory: pace.inventory,
     };
+    let look = Arc::new(Notify::new());
     loops.spawn(watch::run(
         Arc::clone(&shared.adapter),
         desk(),
         rhythm,
+        Arc::clone(&look),
         stop.clone(),
     ));
     let interval = pace.settle.unwrap_or(shared.config.settlement.submit_interval);
@@ -348,6 +353,7 @@ async fn start_loops(
         identity: Arc::clone(&shared.keys.identity),
         clock: Arc::clone(&shared.clock),
         tx_poll: pace.tx_poll,
+        look,
     };
     loops.spawn(carry::run(Arc::new(hands), stop.clone()));
     Ok(())

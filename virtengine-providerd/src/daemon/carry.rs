@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::ports::adapter::{
-    Adapter, AdapterError, AdapterResult, ErrorKind, Phase, Retry,
+    Adapter, AdapterError, AdapterResult, Counters, ErrorKind, Phase, Retry,
 };
 use virtengine_provider_core::ports::chain::{
     ChainError, Message, RejectKind, Rejection, SignedTx, TxOutcome, TxSender,
@@ -21,13 +21,19 @@ use super::desk::{DeskHandle, NotTaken, Stopping};
 use super::outbox::Outbox;
 use crate::provider::{Effect, EffectId, Fact, Operation, Planned};
 
-/// Effects under way at once.
-const CONCURRENT: usize = 64;
+/// Effects under way at once. Transactions that wait for the chain take no place from adapter calls, and neither does from
+/// signatures: whatever hangs, the others go on.
+const CALLS: usize = 32;
+const TRANSACTIONS: usize = 64;
+const SIGNATURES: usize = 16;
 /// Longest that one adapter call may take; the life cycle has its own, longer deadlines.
 const CALL_TIMEOUT: Duration = Duration::from_secs(180);
 /// First and longest pause between two attempts to reach something.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long the final counters are asked for. After that the final record says that they are missing, and the tear-down goes
+/// on: a back end that has lost them will not find them.
+const FINAL_COUNTERS_WITHIN: Duration = Duration::from_secs(3600);
 /// How long a transaction may wait for a block: see [`TxSender::sign`].
 const TX_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -48,6 +54,8 @@ pub(super) struct Hands {
     pub clock: Arc<dyn ClockDebug>,
     /// Time between two questions about a transaction that is under way.
     pub tx_poll: Duration,
+    /// Wakes whoever observes workloads, when the adapter has done something to one.
+    pub look: Arc<Notify>,
 }
 
 /// A [`TxSender`] that can be shown.
@@ -64,32 +72,47 @@ enum Left {
     Stopping(#[from] Stopping),
     #[error("the desk did not take the result: {0}")]
     NotTaken(#[from] NotTaken),
+    #[error("dry run: it is not done")]
+    DryRun,
+}
+
+/// Places for effects, by what they wait for.
+#[derive(Debug)]
+struct Room {
+    calls: Semaphore,
+    transactions: Semaphore,
+    signatures: Semaphore,
+}
+
+impl Room {
+    const fn of(&self, effect: &Effect) -> &Semaphore {
+        match effect {
+            Effect::SendTx { .. } => &self.transactions,
+            Effect::Infrastructure { .. } | Effect::ReadFinalCounters { .. } => &self.calls,
+            Effect::SignRecord { .. } => &self.signatures,
+        }
+    }
 }
 
 /// Carries out effects until `stop`; those under way then are left to the next start.
 pub(super) async fn run(hands: Arc<Hands>, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONCURRENT));
+    let room = Arc::new(Room {
+        calls: Semaphore::new(CALLS),
+        transactions: Semaphore::new(TRANSACTIONS),
+        signatures: Semaphore::new(SIGNATURES),
+    });
     let tasks = TaskTracker::new();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-            break;
-        };
         let planned = tokio::select! {
             planned = hands.outbox.next(|| hands.clock.now()) => planned,
             () = stop.cancelled() => break,
         };
-        let (hands, stop) = (Arc::clone(&hands), stop.clone());
+        let (hands, room, stop) = (Arc::clone(&hands), Arc::clone(&room), stop.clone());
         tasks.spawn(async move {
-            let subject = planned.subject();
             tokio::select! {
-                outcome = hands.carry_out(&planned) => if let Err(left) = outcome {
-                    tracing::warn!(effect = planned.id, %left, "an effect is left for later");
-                    tokio::time::sleep(PAUSE_FIRST).await;
-                },
+                () = hands.begin(&planned, &room) => {}
                 () = stop.cancelled() => {}
             }
-            hands.outbox.finished(&subject);
-            drop(place);
         });
     }
     tasks.close();
@@ -97,19 +120,38 @@ pub(super) async fn run(hands: Arc<Hands>, stop: CancellationToken) {
 }
 
 impl Hands {
+    /// Carries out an effect once there is room for it, and lets the next one of its subject begin.
+    async fn begin(&self, planned: &Planned, room: &Room) {
+        let Ok(place) = room.of(&planned.effect).acquire().await else {
+            return;
+        };
+        let outcome = self.carry_out(planned).await;
+        drop(place);
+        match outcome {
+            Ok(()) => {}
+            // It stays where it is, and its subject stays busy: nothing of it is tried before the next start.
+            Err(Left::DryRun) => {
+                tracing::info!(id = planned.id, effect = ?planned.effect, "dry run: this is not done");
+                return;
+            }
+            Err(left) => {
+                tracing::warn!(effect = planned.id, %left, "an effect is left for later");
+                tokio::time::sleep(PAUSE_FIRST).await;
+            }
+        }
+        self.outbox.finished(&planned.subject());
+    }
+
     async fn carry_out(&self, planned: &Planned) -> Result<(), Left> {
         match &planned.effect {
-            effect @ (Effect::SendTx { .. } | Effect::Infrastructure { .. }) if self.sender.is_none() => {
-                tracing::info!(id = planned.id, ?effect, "dry run: this is not done");
-                std::future::pending::<()>().await;
-                Ok(())
-            }
+            Effect::SendTx { .. } | Effect::Infrastructure { .. } if self.sender.is_none() => Err(Left::DryRun),
             Effect::SendTx { messages, .. } => self.send(&planned.id, messages).await,
             Effect::Infrastructure { workload, operation } => {
                 let result = self.ask_adapter(workload, operation).await;
                 if let Err(error) = &result {
                     tracing::warn!(%workload, operation = operation.name(), %error, "the adapter could not do it");
                 }
+                self.look.notify_one();
                 let (effect, workload) = (planned.id.clone(), workload.clone());
                 Ok(self
                     .desk
@@ -153,20 +195,11 @@ impl Hands {
 
     /// The last counters: asked until the back end answers, or says that the workload is gone. Nothing is torn down before.
     async fn count_finally(&self, effect: &EffectId, workload: &WorkloadId) -> Result<(), Left> {
-        let mut pause = PAUSE_FIRST;
-        let counters = loop {
-            match self.adapter.usage(workload).await {
-                Ok(counters) => break Some(counters),
-                Err(error) if error.kind == ErrorKind::NotFound && self.is_gone(workload).await => {
-                    break None;
-                }
-                Err(error) => {
-                    tracing::warn!(%workload, %error, "the final counters cannot be read; asked again")
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        };
+        let asked = tokio::time::timeout(FINAL_COUNTERS_WITHIN, self.last_counters(workload)).await;
+        let counters = asked.unwrap_or_else(|_| {
+            tracing::error!(%workload, "the final counters could not be read; the final record says so");
+            None
+        });
         let (effect, workload) = (effect.clone(), workload.clone());
         Ok(self
             .desk
@@ -178,11 +211,28 @@ impl Hands {
             .await?)
     }
 
+    /// Asks until there is an answer; `None` when there is nothing left to count.
+    async fn last_counters(&self, workload: &WorkloadId) -> Option<Counters> {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            match tokio::time::timeout(CALL_TIMEOUT, self.adapter.usage(workload)).await {
+                Ok(Ok(counters)) => return Some(counters),
+                Ok(Err(error)) if error.kind == ErrorKind::NotFound && self.is_gone(workload).await => {
+                    return None;
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%workload, %error, "the final counters cannot be read; asked again")
+                }
+                Err(_) => tracing::warn!(%workload, "the final counters took too long; asked again"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
     async fn is_gone(&self, workload: &WorkloadId) -> bool {
-        self.adapter
-            .observe(workload)
-            .await
-            .is_ok_and(|observation| observation.phase == Phase::Gone)
+        let asked = tokio::time::timeout(CALL_TIMEOUT, self.adapter.observe(workload)).await;
+        matches!(asked, Ok(Ok(observation)) if observation.phase == Phase::Gone)
     }
 
     async fn sign_record(&self, effect: &EffectId, workload: &WorkloadId, sequence: u64) -> Result<(), Left> {
@@ -190,7 +240,7 @@ impl Hands {
             let workload = workload.clone();
             self.desk.ask(move |p| p.to_sign(&workload, sequence)).await?
         };
-        let mut signatures = Vec::new();
+        let (key, mut signatures) = (self.identity.public_key(), Vec::new());
         // `None`: signed by an earlier attempt whose answer is durable; the desk only clears the effect.
         for message in wanted.into_iter().flat_map(|wanted| wanted.messages) {
             signatures.push(self.signature(&message).await);
@@ -202,6 +252,7 @@ impl Hands {
                 effect,
                 workload,
                 sequence,
+                key,
                 signatures,
             })
             .await?)
@@ -304,11 +355,12 @@ impl Hands {
     }
 }
 
-/// A failure that no repetition mends, as the refusal that it amounts to.
+/// A failure that is not repeated here, as the refusal that it amounts to: its machine decides what becomes of it.
 fn unusable(error: &ChainError) -> Rejection {
     let kind = match error {
         ChainError::Sign(_) => RejectKind::Unauthorized,
-        _ => RejectKind::Invalid,
+        // A fault of an endpoint says nothing about what was asked: later.
+        _ => RejectKind::Busy,
     };
     Rejection {
         kind,

@@ -17,6 +17,8 @@ use crate::provider::{Event, Fact, Provider, Refused};
 const QUEUE_LENGTH: usize = 1024;
 /// Facts decided and committed together at most.
 const BATCH_LENGTH: usize = 256;
+/// Events and effects after which a batch is written, even if more facts wait: far below what one commit may hold.
+const BATCH_ITEMS: usize = 2000;
 /// Events between two snapshots of the state: bounds the time of a start.
 const SNAPSHOT_EVERY: u64 = 20_000;
 /// Time between two attempts to write to a full or failing disk.
@@ -109,6 +111,7 @@ pub struct Desk {
     witness: Option<Witness>,
     position: Position,
     snapshot_at: Position,
+    snapshot_every: u64,
 }
 
 impl fmt::Debug for Desk {
@@ -127,6 +130,12 @@ struct Batch {
     planned: Vec<crate::provider::Planned>,
     answers: Vec<(Option<Answer>, Result<(), Refused>)>,
     questions: Vec<Question>,
+}
+
+impl Batch {
+    const fn items(&self) -> usize {
+        self.commit.events.len() + self.commit.effects.len() + self.commit.done.len()
+    }
 }
 
 impl Desk {
@@ -184,6 +193,7 @@ impl Desk {
             witness,
             position,
             snapshot_at,
+            snapshot_every: SNAPSHOT_EVERY,
         };
         Ok((desk, DeskHandle { letters: sender }))
     }
@@ -223,9 +233,19 @@ impl Desk {
                 Letter::Fact(fact, answer) => self.decide(*fact, answer, now, &mut batch),
                 Letter::Question(question) => batch.questions.push(question),
             }
+            if batch.items() >= BATCH_ITEMS {
+                self.deliver(std::mem::take(&mut batch), now).await;
+            }
         }
-        self.write(std::mem::take(&mut batch.commit)).await;
-        self.outbox.remove(&batch.commit.done);
+        self.deliver(batch, now).await;
+        if self.position.0.saturating_sub(self.snapshot_at.0) >= self.snapshot_every {
+            self.keep_snapshot().await;
+        }
+    }
+
+    /// Makes a batch durable; only then anybody hears of it.
+    async fn deliver(&mut self, batch: Batch, now: Timestamp) {
+        self.write(batch.commit).await;
         self.outbox.add(batch.planned);
         if let Some(witness) = &self.witness {
             batch.events.iter().for_each(|event| witness(event, now));
@@ -237,14 +257,15 @@ impl Desk {
         for question in batch.questions {
             question(&self.provider);
         }
-        if self.position.0.saturating_sub(self.snapshot_at.0) >= SNAPSHOT_EVERY {
-            self.keep_snapshot().await;
-        }
     }
 
     fn decide(&mut self, fact: Fact, answer: Option<Answer>, now: Timestamp, batch: &mut Batch) {
         let outcome = self.provider.decide(fact, now);
         let outcome = outcome.map(|decision| {
+            // What was wanted a moment ago, in the same batch, and no longer is, is not begun at all.
+            let wanted = |id: &str| !decision.done.iter().any(|done| done == id);
+            batch.commit.effects.retain(|effect| wanted(&effect.id));
+            batch.planned.retain(|planned| wanted(&planned.id));
             for event in &decision.events {
                 batch.commit.events.push(event.stored(now));
             }
@@ -285,8 +306,15 @@ impl Desk {
         }
         match self.provider.snapshot() {
             Ok(state) => match self.journal.snapshot(self.position, state).await {
-                Ok(()) => self.snapshot_at = self.position,
-                Err(error) => tracing::warn!(%error, "no snapshot; the next start replays more"),
+                Ok(()) => {
+                    self.snapshot_at = self.position;
+                    self.snapshot_every = SNAPSHOT_EVERY;
+                }
+                Err(error) => {
+                    // Tried again after as many events again: writing a snapshot is not for nothing.
+                    tracing::warn!(%error, "no snapshot; the next start replays more");
+                    self.snapshot_every = self.snapshot_every.saturating_add(SNAPSHOT_EVERY);
+                }
             },
             Err(error) => tracing::error!(%error, "the state cannot be written as a snapshot"),
         }

@@ -20,6 +20,7 @@ mod health;
 mod operator;
 mod outbox;
 mod settle;
+mod tally;
 mod tenants;
 mod views;
 mod watch;

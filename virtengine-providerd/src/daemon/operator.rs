@@ -11,10 +11,12 @@ use virtengine_gateway::api::{
     OperatorLogQuery, OrderView, ProviderStatus, ShutdownReceipt, UsageQuery, UsageView, WorkloadAction,
     WorkloadState, WorkloadView,
 };
+use virtengine_provider_core::capacity::Difference;
 use virtengine_provider_core::id::{OrderId, WorkloadId};
 use virtengine_provider_core::manifest;
 use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::chain::{ChainQuery, TxOutcome};
+use virtengine_provider_core::time::Timestamp;
 
 use super::answers::{invalid_manifest, not_taken, stopping};
 use super::build::{DRAIN, Shared};
@@ -76,7 +78,7 @@ impl Operator {
 impl OperatorApi for Operator {
     async fn status(&self) -> ApiResult<ProviderStatus> {
         let now = self.shared.clock.now();
-        let adapter = self.adapter();
+        let (adapter, started_at) = (self.adapter(), self.shared.started_at);
         let view = move |provider: &Provider| {
             let mut workloads: BTreeMap<WorkloadState, u64> = BTreeMap::new();
             for tenancy in provider.workloads().values() {
@@ -86,7 +88,7 @@ impl OperatorApi for Operator {
             }
             let engine = views::bid_engine(provider, now);
             let pending_usage = views::usage(provider, true, usize::MAX).len();
-            let alerts = alerts(provider, &adapter);
+            let alerts = alerts(provider, &adapter, started_at);
             (
                 views::capacity(provider),
                 workloads,
@@ -250,21 +252,12 @@ impl OperatorApi for Operator {
 }
 
 /// What needs attention: capacity that is missing, workloads that are not what they should be, refused transactions.
-fn alerts(provider: &Provider, adapter: &str) -> Vec<AlertView> {
+fn alerts(provider: &Provider, adapter: &str, started_at: Timestamp) -> Vec<AlertView> {
     let mut alerts = Vec::new();
-    for difference in provider
-        .ledger()
-        .differences()
-        .into_iter()
-        .filter(|difference| difference.is_alert())
-    {
-        let since = virtengine_provider_core::time::Timestamp::EPOCH;
-        alerts.push(AlertView {
-            since,
-            level: LogLevel::Warn,
-            subject: adapter.to_owned(),
-            message: difference.to_string(),
-        });
+    let is_alert = |difference: &Difference| difference.is_alert() && difference.configured != u64::MAX;
+    for difference in provider.ledger().differences().into_iter().filter(is_alert) {
+        let (subject, message) = (adapter.to_owned(), difference.to_string());
+        alerts.push(AlertView { since: started_at, level: LogLevel::Warn, subject, message });
     }
     for (id, tenancy) in provider.workloads() {
         for alert in tenancy.metered.meter().alerts() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::ports::adapter::Adapter;
@@ -28,11 +29,12 @@ pub(super) struct Rhythm {
     pub inventory: Duration,
 }
 
-/// Watches until `stop`.
+/// Watches until `stop`; looks early when `at_once` says that something has changed.
 pub(super) async fn run(
     adapter: Arc<dyn Adapter>,
     desk: DeskHandle,
     rhythm: Rhythm,
+    at_once: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let mut next_inventory = Instant::now();
@@ -67,6 +69,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             () = tokio::time::sleep(rhythm.observe) => {}
+            () = at_once.notified() => {}
             () = stop.cancelled() => return,
         }
     }

@@ -1,0 +1,5 @@
+//! The whole job, with the program as people run it: in one process, and as separate processes driven by the command line alone.
+
+mod devnet;
+mod program;
+mod two_processes;
