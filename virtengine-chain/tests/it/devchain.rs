@@ -26,6 +26,14 @@ async fn one_order_walks_from_its_creation_to_the_money_on_the_embedded_chain() 
     chain.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn announcements_of_the_embedded_chain_are_understood() {
+    let chain = Devchain::start(Config::every(Duration::from_millis(100)))
+        .await
+        .unwrap();
+    crate::walk::follow_announcements(config(&chain)).await;
+}
+
 fn send() -> Message {
     Message::BankSend {
         to: "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f".parse().unwrap(),

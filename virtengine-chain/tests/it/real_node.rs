@@ -38,3 +38,12 @@ async fn a_real_node_accepts_amino_json_signatures() {
         .unwrap();
     crate::walk::send_and_beat(&alice).await;
 }
+
+#[tokio::test]
+async fn announcements_of_a_real_node_are_understood() {
+    let Ok(url) = std::env::var("VE_TEST_CHAIN_RPC") else {
+        println!("skipped: VE_TEST_CHAIN_RPC is not set");
+        return;
+    };
+    crate::walk::follow_announcements(ChainConfig::new("virtengine-localnet-1", url.parse().unwrap())).await;
+}

@@ -290,3 +290,18 @@ pub(crate) async fn send_and_beat(account: &Pipeline) {
     land(account, &[send]).await;
     heartbeat(account).await;
 }
+
+/// Blocks come as they are announced: polling alone would take a minute each.
+pub(crate) async fn follow_announcements(mut config: ChainConfig) {
+    config.websocket = true;
+    config.poll_interval = Duration::from_secs(60);
+    let client = ChainClient::new(config).unwrap();
+    let head = client.head().await.unwrap();
+    let mut follower = Follower::new(client, head.height);
+    for _ in 0..5 {
+        let next = tokio::time::timeout(PATIENCE, follower.next())
+            .await
+            .expect("an announcement comes");
+        assert!(matches!(next.unwrap(), FollowerEvent::Block(_)));
+    }
+}
