@@ -117,3 +117,19 @@ fn the_template_documents_every_key() {
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_damage_to_the_template_makes_reading_panic(
+        at in 0..20_000_usize,
+        removed in 0..40_usize,
+        inserted in "[-:#'\"${}\\[\\] \n\\\\a1&*.~]{0,6}",
+    ) {
+        let text = everything();
+        let at = at % text.len();
+        if let (Some(before), Some(after)) = (text.get(..at), text.get((at + removed).min(text.len())..)) {
+            let env = |name: &str| name.len().is_multiple_of(2).then(|| "x".to_owned());
+            let _ = parse(format!("{before}{inserted}{after}").as_bytes(), &env);
+        }
+    }
+}
