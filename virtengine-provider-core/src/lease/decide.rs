@@ -1,5 +1,6 @@
 //! What follows from what happens to a lease.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -34,7 +35,7 @@ pub enum Command {
         /// Which.
         id: LeaseId,
         /// What was agreed.
-        terms: Terms,
+        terms: Box<Terms>,
         /// How long to wait for the manifest.
         manifest_timeout: Duration,
     },
@@ -75,7 +76,7 @@ pub enum Event {
         /// Which.
         id: LeaseId,
         /// What was agreed.
-        terms: Terms,
+        terms: Box<Terms>,
         /// When we give up waiting for the manifest.
         deadline: Timestamp,
     },
@@ -174,7 +175,10 @@ pub fn decide(lease: Option<&Lease>, command: Command, now: Timestamp) -> Result
     let id = lease.id.clone();
     match command {
         Command::Won { .. } => Ok(Vec::new()),
-        Command::HashChanged { manifest_hash } if manifest_hash != lease.manifest_hash && lease.is_live() => {
+        // What runs keeps the manifest that it was made of.
+        Command::HashChanged { manifest_hash }
+            if manifest_hash != lease.manifest_hash && matches!(lease.phase, Phase::Awaiting { .. }) =>
+        {
             Ok(vec![Event::ManifestHashChanged { id, manifest_hash }])
         }
         Command::HashChanged { .. } => Ok(Vec::new()),
@@ -217,19 +221,23 @@ fn manifest(lease: &Lease, sent: [u8; 32], now: Timestamp) -> Result<Vec<Event>,
     if !lease.is_live() || matches!(lease.phase, Phase::Closing { .. }) {
         return Err(Rejected::Closed);
     }
+    let awaiting = matches!(lease.phase, Phase::Awaiting { .. });
+    if sent != lease.manifest_hash && !awaiting {
+        return Err(Rejected::AlreadyServing);
+    }
     if sent != lease.manifest_hash {
         return Err(Rejected::HashMismatch {
             sent,
             announced: lease.manifest_hash,
         });
     }
-    match lease.phase {
-        Phase::Awaiting { .. } => Ok(vec![Event::ManifestAccepted {
-            id: lease.id.clone(),
-            at: now,
-        }]),
-        _ => Ok(Vec::new()),
+    if !awaiting {
+        return Ok(Vec::new());
     }
+    Ok(vec![Event::ManifestAccepted {
+        id: lease.id.clone(),
+        at: now,
+    }])
 }
 
 fn give_up(lease: &Lease, reason: CloseReason, now: Timestamp) -> Vec<Event> {

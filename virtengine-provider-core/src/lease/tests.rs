@@ -29,7 +29,7 @@ fn won() -> Command {
     };
     Command::Won {
         id: ID.parse::<LeaseId>().unwrap(),
-        terms,
+        terms: Box::new(terms),
         manifest_timeout: Duration::from_secs(60),
     }
 }
@@ -148,4 +148,30 @@ fn a_lease_finishes_only_after_the_chain_closed_it() {
 fn a_lease_seen_twice_begins_once() {
     let lease = after(&[won()]);
     assert_eq!(decide(Some(&lease), won(), at(50)).unwrap(), []);
+}
+
+#[test]
+fn a_workload_that_runs_takes_no_other_manifest_and_keeps_its_own() {
+    let other = [8; 32];
+    let serving = after(&[
+        won(),
+        Command::Manifest { manifest_hash: HASH },
+        Command::HashChanged { manifest_hash: other },
+    ]);
+    assert_eq!(
+        decide(Some(&serving), Command::Manifest { manifest_hash: other }, at(3)),
+        Err(Rejected::AlreadyServing)
+    );
+    assert_eq!(
+        decide(Some(&serving), Command::Manifest { manifest_hash: HASH }, at(3)).unwrap(),
+        []
+    );
+}
+
+#[test]
+fn the_manifest_that_was_announced_last_is_awaited() {
+    let other = [8; 32];
+    let awaiting = after(&[won(), Command::HashChanged { manifest_hash: other }]);
+    let accepted = decide(Some(&awaiting), Command::Manifest { manifest_hash: other }, at(3)).unwrap();
+    assert!(matches!(&accepted[..], [Event::ManifestAccepted { .. }]));
 }

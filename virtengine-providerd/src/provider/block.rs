@@ -2,9 +2,10 @@
 
 use virtengine_bid::Command as BidCommand;
 use virtengine_bid::reason::GoneReason;
-use virtengine_provider_core::id::{DeploymentId, GroupId, LeaseId};
+use virtengine_provider_core::capacity::{self, ReservationKey};
+use virtengine_provider_core::id::{DeploymentId, GroupId, Height, LeaseId, OrderId};
 use virtengine_provider_core::lease;
-use virtengine_provider_core::market::{Deployment, Lease, MarketEvent, Order};
+use virtengine_provider_core::market::{CloseReason, Deployment, Lease, LeaseState, MarketEvent, Order};
 use virtengine_provider_core::ports::chain::Block;
 
 use super::follow::Steps;
@@ -26,7 +27,7 @@ impl Steps<'_> {
             });
         }
         for (lease, deployment) in leases {
-            self.lease_won(lease, &deployment);
+            self.lease_found(lease, &deployment, block.height);
         }
     }
 
@@ -64,12 +65,7 @@ impl Steps<'_> {
                 order: id.order.clone(),
             }),
             MarketEvent::LeaseClosed { id, reason } if self.is_ours(id) => {
-                let closed = lease::Command::ClosedOnChain {
-                    height: block.height,
-                    reason: *reason,
-                };
-                self.lease_quietly(id, closed);
-                self.bid(BidCommand::LeaseEnded { id: id.clone() });
+                self.lease_ended(id, block.height, *reason);
             }
             MarketEvent::DeploymentUpdated { id, manifest_hash } => {
                 for lease in self.leases_of(id) {
@@ -81,19 +77,18 @@ impl Steps<'_> {
                     );
                 }
             }
-            MarketEvent::DeploymentClosed { id } => self.orders_gone(|group| group.deployment == *id),
+            MarketEvent::DeploymentClosed { id } => self.orders_gone(id, |_| true),
             MarketEvent::GroupClosed { id } | MarketEvent::GroupPaused { id } => {
-                self.orders_gone(|group| group == id)
+                self.orders_gone(&id.deployment, |group| group == id)
             }
             _ => {}
         }
     }
 
     /// Orders of a closed deployment stay open on chain, but can never become a lease (spec/chain.md B.5).
-    fn orders_gone(&mut self, concerned: impl Fn(&GroupId) -> bool) {
-        let entries = self.provider.state.book.entries();
-        let gone: Vec<_> = entries
-            .map(|(order, _)| order)
+    fn orders_gone(&mut self, deployment: &DeploymentId, concerned: impl Fn(&GroupId) -> bool) {
+        let orders = self.provider.state.book.orders_of(deployment);
+        let gone: Vec<_> = orders
             .filter(|order| concerned(&order.group))
             .cloned()
             .collect();
@@ -106,12 +101,50 @@ impl Steps<'_> {
     }
 
     fn leases_of(&self, deployment: &DeploymentId) -> Vec<LeaseId> {
-        let ours = self.provider.state.leases.keys();
-        ours.filter(|id| id.deployment() == deployment).cloned().collect()
+        let first = OrderId::new(deployment.owner.clone(), deployment.dseq, 0, 0);
+        let first = LeaseId::new(first, self.provider.settings.provider.clone());
+        let ours = self.provider.state.leases.range(first..).map(|(id, _)| id);
+        ours.take_while(|id| id.deployment() == deployment)
+            .cloned()
+            .collect()
     }
 
-    /// A lease of ours is active on chain.
-    pub(super) fn lease_won(&mut self, lease: Lease, deployment: &Deployment) {
+    /// A lease of ours is on chain. It may have ended since: its block is read late, or it ended in the very same block
+    /// (spec/chain-node.md 2.5), and is then known for its money alone.
+    pub(super) fn lease_found(&mut self, lease: Lease, deployment: &Deployment, height: Height) {
+        let (id, state) = (lease.id.clone(), lease.state);
+        let known = self.provider.state.leases.get(&id);
+        if known.is_some_and(|known| !known.is_live()) {
+            // A lease that has ended never comes back: the picture is of the past.
+            return;
+        }
+        if state == LeaseState::Active {
+            let group = deployment.groups.iter().find(|(group, _)| *group == id.order.group);
+            if let Some(resources) = group.and_then(|(_, spec)| spec.total().ok()) {
+                let lease = lease.clone();
+                self.bid(BidCommand::AdoptLease { lease, resources });
+            }
+        }
+        self.lease_won(lease, deployment);
+        match state {
+            LeaseState::Active => {}
+            LeaseState::InsufficientFunds => self.lease_ended(&id, height, CloseReason::InsufficientFunds),
+            LeaseState::Closed => self.lease_ended(&id, height, CloseReason::Unspecified),
+        }
+    }
+
+    /// The chain itself says that a lease of ours has ended.
+    pub(super) fn lease_ended(&mut self, id: &LeaseId, height: Height, reason: CloseReason) {
+        self.lease_quietly(id, lease::Command::ClosedOnChain { height, reason });
+        self.bid(BidCommand::LeaseEnded { id: id.clone() });
+        if !self.provider.state.leases.contains_key(id) {
+            // Nothing was ever run for it.
+            let key = ReservationKey::Order(id.order.clone());
+            let _ = self.capacity(&capacity::Command::Free { key });
+        }
+    }
+
+    fn lease_won(&mut self, lease: Lease, deployment: &Deployment) {
         let group = deployment
             .groups
             .iter()
@@ -120,12 +153,12 @@ impl Steps<'_> {
             tracing::error!(lease = %lease.id, "the deployment of a lease has no such group");
             return;
         };
-        let terms = lease::Terms {
+        let terms = Box::new(lease::Terms {
             price: lease.price,
             created_at: lease.created_at,
             spec: spec.clone(),
             manifest_hash: deployment.manifest_hash,
-        };
+        });
         let manifest_timeout = self.provider.settings.manifest_timeout;
         let id = lease.id.clone();
         self.lease_quietly(
