@@ -10,6 +10,7 @@ pub(crate) use virtengine_chain::proto::cosmos::base::tendermint::v1beta1 as tm;
 pub(crate) use virtengine_chain::proto::cosmos::base::v1beta1 as coin;
 pub(crate) use virtengine_chain::proto::cosmos::crypto;
 pub(crate) use virtengine_chain::proto::cosmos::feegrant::v1beta1 as feegrant;
+pub(crate) use virtengine_chain::proto::cosmos::tx::signing::v1beta1 as signing;
 pub(crate) use virtengine_chain::proto::cosmos::tx::v1beta1 as tx;
 pub(crate) use virtengine_chain::proto::tendermint;
 pub(crate) use virtengine_chain::proto::virtengine::base::attributes::v1 as attr;

@@ -10,7 +10,7 @@ use crate::state::failure::{Code, Failure, sdk};
 use crate::tx::Tx;
 
 /// What the node spends on parameters and balances around the fee, beyond what this chain stores.
-const FEE_GAS: u64 = 6_000;
+const FEE_GAS: u64 = 4_400;
 
 /// The mempool's check of the price of gas. Its error is not a registered one: the client sees `undefined`, 1
 /// (spec/chain-node.md 2.1).

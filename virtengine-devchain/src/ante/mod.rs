@@ -2,6 +2,7 @@
 //! stateless checks → rate limit → shape → gas price → timeout → memo → fee → public key → sequence and signature → identity and
 //! second-factor gates → sequence.
 
+mod amino;
 pub(crate) mod fee;
 pub(crate) mod gates;
 pub(crate) mod rate_limit;

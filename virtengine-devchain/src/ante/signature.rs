@@ -1,11 +1,11 @@
-//! Public keys, sequences and signatures: secp256k1 (low-S only) and ed25519, sign mode DIRECT.
+//! Public keys, sequences and signatures: secp256k1 (low-S only) and ed25519; sign modes DIRECT and amino-JSON.
 
 use prost::Message as _;
 use prost_types::Any;
 use ripemd::Ripemd160;
 use sha2::{Digest, Sha256};
 
-use crate::ante::Mode;
+use crate::ante::{Mode, amino};
 use crate::rules::accounts;
 use crate::state::address;
 use crate::state::context::Context;
@@ -14,12 +14,11 @@ use crate::state::failure::{Failure, sdk};
 use crate::tx::Tx;
 use crate::wire::auth::BaseAccount;
 use crate::wire::crypto;
+use crate::wire::signing::SignMode;
 use crate::wire::tx::{SignDoc, SignerInfo, mode_info};
 
 const SECP256K1: &str = "/cosmos.crypto.secp256k1.PubKey";
 const ED25519: &str = "/cosmos.crypto.ed25519.PubKey";
-/// `SIGN_MODE_DIRECT`.
-const DIRECT: i32 = 1;
 /// Gas of the first use of a key, beyond what this chain stores.
 const NEW_KEY_GAS: u64 = 6_000;
 /// Gas of each signature, beyond the verification: parameters and accounts.
@@ -190,31 +189,51 @@ fn verify_one(
         return Ok(());
     }
     let key = key.ok_or_else(|| sdk::INVALID_PUB_KEY.wrap("pubkey on account is not set"))?;
-    match info.mode_info.and_then(|m| m.sum) {
-        Some(mode_info::Sum::Single(single)) if single.mode == DIRECT => {}
+    let amino = match info.mode_info.and_then(|m| m.sum) {
+        Some(mode_info::Sum::Single(single)) if single.mode() == SignMode::Direct => false,
+        Some(mode_info::Sum::Single(single)) if single.mode() == SignMode::LegacyAminoJson => true,
         other => {
             return Err(sdk::NOT_SUPPORTED.wrap(format_args!(
-                "this development chain verifies SIGN_MODE_DIRECT only, got {}",
+                "this development chain verifies SIGN_MODE_DIRECT and SIGN_MODE_LEGACY_AMINO_JSON, got {}",
                 mode_text(other)
             )));
         }
+    };
+    let documents = if amino {
+        amino::documents(tx, chain_id, account.account_number, account.sequence)?
+    } else {
+        vec![direct(tx, chain_id, &account)]
+    };
+    let signature = tx.raw.signatures.get(index).cloned().unwrap_or_default();
+    if documents
+        .iter()
+        .any(|document| key.verifies(document, &signature))
+    {
+        return Ok(());
     }
-    let document = SignDoc {
+    let number = account.account_number;
+    Err(sdk::UNAUTHORIZED.wrap(if amino {
+        format!(
+            "signature verification failed; please verify account number ({number}), sequence ({}) and chain-id ({chain_id})",
+            account.sequence
+        )
+    } else {
+        format!(
+            "signature verification failed; please verify account number ({number}) and chain-id ({chain_id}): (unable to \
+             verify single signer signature)"
+        )
+    }))
+}
+
+/// The document of `SIGN_MODE_DIRECT`.
+fn direct(tx: &Tx, chain_id: &str, account: &BaseAccount) -> Vec<u8> {
+    SignDoc {
         body_bytes: tx.raw.body_bytes.clone(),
         auth_info_bytes: tx.raw.auth_info_bytes.clone(),
         chain_id: chain_id.to_owned(),
         account_number: account.account_number,
     }
-    .encode_to_vec();
-    let signature = tx.raw.signatures.get(index).cloned().unwrap_or_default();
-    if key.verifies(&document, &signature) {
-        return Ok(());
-    }
-    Err(sdk::UNAUTHORIZED.wrap(format_args!(
-        "signature verification failed; please verify account number ({}) and chain-id ({chain_id}): (unable to verify \
-         single signer signature)",
-        account.account_number
-    )))
+    .encode_to_vec()
 }
 
 fn mode_text(sum: Option<mode_info::Sum>) -> String {

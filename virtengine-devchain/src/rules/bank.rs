@@ -51,8 +51,12 @@ pub(crate) fn set(ctx: &mut Context<'_>, address: &[u8], denom: &str, amount: i1
     ctx.write(key(address, denom), amount.to_string().into_bytes())
 }
 
+/// What a transfer costs on a node beyond what it costs in this store: restrictions, locks, parameters.
+const TRANSFER_GAS: u64 = 6_000;
+
 /// Moves coins and emits the four events of a transfer.
 pub(crate) fn transfer(ctx: &mut Context<'_>, from: &[u8], to: &[u8], coins: &Coins) -> Result<(), Failure> {
+    ctx.gas.consume(TRANSFER_GAS, "ReadFlat")?;
     let (spender, receiver) = (address::text(from), address::text(to));
     for (denom, amount) in coins.iter() {
         let have = balance(ctx, from, denom)?;

@@ -23,7 +23,7 @@ use crate::wire::{attr, bank as pb_bank, deposit, dv1, dv4, eid, et, ev1, mv1, m
 /// One step of a random life: a message or some blocks.
 #[derive(Debug, Clone)]
 enum Step {
-    Say(Msg),
+    Say(Box<Msg>),
     Wait(u8),
 }
 
@@ -219,8 +219,8 @@ fn other_step() -> impl Strategy<Value = Msg> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => market_step().prop_map(Step::Say),
-        2 => other_step().prop_map(Step::Say),
+        6 => market_step().prop_map(|m| Step::Say(Box::new(m))),
+        2 => other_step().prop_map(|m| Step::Say(Box::new(m))),
         2 => (1..5_u8).prop_map(Step::Wait),
     ]
 }

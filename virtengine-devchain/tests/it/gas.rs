@@ -180,12 +180,6 @@ async fn gas_used_is_near_the_measured() {
             .gas_used,
     );
 
-    for (what, measured, used) in &seen {
-        println!(
-            "{what:20} measured {measured:7} used {used:7} {:+4} %",
-            (*used as i64 - *measured as i64) * 100 / *measured as i64
-        );
-    }
     for (what, measured, used) in seen {
         assert!(
             used * 100 > measured * 85 && used * 100 < measured * 115,

@@ -2,6 +2,8 @@
 //! `peers/chain` (`VE_TEST_CHAIN_RPC`).
 
 #![allow(unreachable_pub, reason = "one binary: pub says what a module is for")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(clippy::too_many_lines, reason = "a scenario is one story")]
 
 mod faults;
 mod gas;
@@ -10,4 +12,5 @@ mod restart;
 mod rpc;
 mod scenarios;
 mod stage;
+mod vector;
 mod wallet;

@@ -106,6 +106,8 @@ pub struct Draft {
     pub account_number: u64,
     pub sequence: u64,
     pub chain_id: String,
+    /// The `msgs` of an amino-JSON sign document; absent: DIRECT.
+    pub amino: Option<String>,
     /// Appended to the body: fields that the chain does not know.
     pub extra_body: Vec<u8>,
 }
@@ -123,6 +125,7 @@ impl Draft {
             account_number,
             sequence,
             chain_id: CHAIN_ID.to_owned(),
+            amino: None,
             extra_body: Vec::new(),
         }
     }
@@ -146,7 +149,9 @@ impl Draft {
             signer_infos: vec![SignerInfo {
                 public_key: Some(wallet.public_key()),
                 mode_info: Some(ModeInfo {
-                    sum: Some(Sum::Single(Single { mode: 1 })),
+                    sum: Some(Sum::Single(Single {
+                        mode: if self.amino.is_some() { 127 } else { 1 },
+                    })),
                 }),
                 sequence: self.sequence,
             }],
@@ -159,13 +164,21 @@ impl Draft {
             ..AuthInfo::default()
         }
         .encode_to_vec();
-        let document = SignDoc {
+        let amino = self.amino.as_ref().map(|msgs| {
+            format!(
+                r#"{{"account_number":"{}","chain_id":"{}","fee":{{"amount":[{{"amount":"{}","denom":"uve"}}],"gas":"{}"}},"memo":"{}","msgs":{msgs},"sequence":"{}"}}"#,
+                self.account_number, self.chain_id, self.fee, self.gas, self.memo, self.sequence
+            )
+            .into_bytes()
+        });
+        let direct = SignDoc {
             body_bytes: body_bytes.clone(),
             auth_info_bytes: auth_info_bytes.clone(),
             chain_id: self.chain_id.clone(),
             account_number: self.account_number,
         }
         .encode_to_vec();
+        let document = amino.unwrap_or(direct);
         TxRaw {
             body_bytes,
             auth_info_bytes,

@@ -15,6 +15,7 @@ scenarios!(
     the_eleventh_transaction_of_a_block_is_refused,
     an_account_without_coins_is_unknown,
     an_ed25519_account_signs,
+    an_amino_json_signature_is_accepted,
     a_simulation_tells_gas_and_refusals,
 );
 
@@ -29,7 +30,8 @@ async fn a_transaction_is_refused_for_its_sequence_and_chain(stage: &Stage, cast
     let good = stage.draft(bob, transfer(cast)).await;
     for sequence in [good.sequence + 5, good.sequence - 1] {
         let mut draft = good.clone();
-        draft.sequence = sequence;
+        // Else the lower one would be the transaction above, byte for byte.
+        (draft.sequence, draft.memo) = (sequence, "again".to_owned());
         let log = format!(
             "account sequence mismatch, expected {}, got {sequence}: incorrect account sequence",
             good.sequence
@@ -333,4 +335,29 @@ async fn a_simulation_tells_gas_and_refusals(stage: &Stage, cast: &Cast) {
         "{log}"
     );
     assert!(log.contains("] with gas used: '"), "{log}");
+}
+
+/// spec/chain-node.md 2.9a: the mode of a Ledger.
+async fn an_amino_json_signature_is_accepted(stage: &Stage, cast: &Cast) {
+    let (bob, id) = (&cast.bob, stage.order(cast).await);
+    let mut draft = stage.draft(bob, transfer(cast)).await;
+    draft.amino = Some(format!(
+        r#"[{{"type":"cosmos-sdk/MsgSend","value":{{"amount":[{{"amount":"1","denom":"uve"}}],"from_address":"{}","to_address":"{}"}}}}]"#,
+        bob.address, cast.alice.address
+    ));
+    stage.send(&draft.bytes(bob, true)).await.succeeded();
+    let bid = |kind: &str| {
+        format!(
+            r#"[{{"type":"{kind}","value":{{"deposit":{{"amount":{{"amount":"500000","denom":"uve"}},"sources":[1]}},"id":{{"dseq":"{}","gseq":1,"oseq":1,"owner":"{}","provider":"{}"}},"price":{{"amount":"1.000000000000000000","denom":"uve"}}}}}}]"#,
+            id.dseq, id.owner, id.provider
+        )
+    };
+    let mut draft = stage.draft(bob, vec![any(&create_bid(&id, 1))]).await;
+    draft.amino = Some(bid("virtengine.market.v1beta5.MsgCreateBid"));
+    stage
+        .send(&draft.bytes(bob, true))
+        .await
+        .refused("sdk", 4, "signature verification failed");
+    draft.amino = Some(bid("/virtengine.market.v1beta5.MsgCreateBid"));
+    stage.send(&draft.bytes(bob, true)).await.succeeded();
 }
