@@ -1,12 +1,14 @@
 //! What a meter remembers, and the events that it remembers from.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use virtengine_provider_core::fraud::Verdict;
 use virtengine_provider_core::time::Timestamp;
 use virtengine_provider_core::units::Resources;
 
+use super::command::Policy;
 use crate::alerts::{AlertChange, AlertKind, Alerts};
 use crate::metrics::{Metrics, Reading};
 use crate::pricing::PricingInputs;
@@ -216,6 +218,20 @@ impl Meter {
         match &self.phase {
             Phase::Metering(metering) => Some(metering.open.end),
             Phase::Idle | Phase::Closed(_) => None,
+        }
+    }
+
+    /// When [`super::Command::Tick`] has something to say; `None` when the meter does not run or the silence is known.
+    #[must_use]
+    pub fn silent_at(&self, policy: &Policy) -> Option<Timestamp> {
+        match &self.phase {
+            // Silence is more than so long.
+            Phase::Metering(metering) if !metering.silent => Some(
+                metering
+                    .counted_to
+                    .plus(policy.silent_after.saturating_add(Duration::from_millis(1))),
+            ),
+            Phase::Metering(_) | Phase::Idle | Phase::Closed(_) => None,
         }
     }
 

@@ -258,16 +258,14 @@ impl Steps<'_> {
 
     fn adapter_failed(&mut self, wish: Wish, message: &str, retry: Retry) {
         use WorkloadState as S;
-        let Some(errand) = self.errand_is(wish) else {
+        if self.errand_is(wish).is_none() {
             return;
-        };
+        }
         let message = shortened(message);
         // Removing is never given up, however the back end puts it.
         if retry != Retry::Never || wish == Wish::Terminate {
-            if errand.trouble.as_ref() != Some(&message) {
-                let at = self.now;
-                self.step(Event::WorkloadTroubled { wish, message, at });
-            }
+            let at = self.now;
+            self.step(Event::WorkloadTroubled { wish, message, at });
             return;
         }
         let refused = Cause::Refused { wish, message };

@@ -32,7 +32,11 @@ impl Workload {
             }
             Event::WorkloadWishDone { wish, at } => self.on_errand(*wish, |errand| errand.done = Some(*at)),
             Event::WorkloadTroubled { wish, message, .. } => {
-                self.on_errand(*wish, |errand| errand.trouble = Some(message.clone()));
+                // Trouble after "done" means that it was not done after all.
+                self.on_errand(*wish, |errand| {
+                    errand.trouble = Some(message.clone());
+                    errand.done = None;
+                });
             }
             Event::WorkloadOverdue { wish, .. } => self.on_errand(*wish, |errand| errand.overdue = true),
             Event::WorkloadSuspected { phase, message, at } => self.suspect(Some(Suspicion {

@@ -556,3 +556,27 @@ proptest! {
         prop_assert_eq!(replayed, bench.workload);
     }
 }
+
+#[test]
+fn each_failure_of_a_repeated_call_is_told_and_trouble_undoes_done() {
+    let mut bench = Bench::at(S::Stopped);
+    bench.ok(&Command::Terminate).ok(&Command::Done {
+        wish: Wish::Terminate,
+    });
+    let trouble = Command::AdapterFailed {
+        wish: Wish::Terminate,
+        message: "it is still there".into(),
+        retry: Retry::Never,
+    };
+    bench.ok(&trouble).ok(&trouble);
+    assert_eq!(bench.workload.errand().unwrap().done, None);
+    bench.wait(5).see(Phase::Gone);
+    assert_eq!(bench.workload.state(), S::Stopped);
+    bench
+        .ok(&Command::Done {
+            wish: Wish::Terminate,
+        })
+        .wait(5)
+        .see(Phase::Gone);
+    assert_eq!(bench.workload.state(), S::Terminated);
+}

@@ -144,7 +144,9 @@ impl Hands {
 
     async fn carry_out(&self, planned: &Planned) -> Result<(), Left> {
         match &planned.effect {
-            Effect::SendTx { .. } | Effect::Infrastructure { .. } if self.sender.is_none() => Err(Left::DryRun),
+            Effect::SendTx { .. } | Effect::Infrastructure { .. } if self.sender.is_none() => {
+                Err(Left::DryRun)
+            }
             Effect::SendTx { messages, .. } => self.send(&planned.id, messages).await,
             Effect::Infrastructure { workload, operation } => {
                 let result = self.ask_adapter(workload, operation).await;

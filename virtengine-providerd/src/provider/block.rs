@@ -88,10 +88,7 @@ impl Steps<'_> {
     /// Orders of a closed deployment stay open on chain, but can never become a lease (spec/chain.md B.5).
     fn orders_gone(&mut self, deployment: &DeploymentId, concerned: impl Fn(&GroupId) -> bool) {
         let orders = self.provider.state.book.orders_of(deployment);
-        let gone: Vec<_> = orders
-            .filter(|order| concerned(&order.group))
-            .cloned()
-            .collect();
+        let gone: Vec<_> = orders.filter(|order| concerned(&order.group)).cloned().collect();
         for order in gone {
             self.bid(BidCommand::OrderGone {
                 order,
@@ -119,7 +116,10 @@ impl Steps<'_> {
             return;
         }
         if state == LeaseState::Active {
-            let group = deployment.groups.iter().find(|(group, _)| *group == id.order.group);
+            let group = deployment
+                .groups
+                .iter()
+                .find(|(group, _)| *group == id.order.group);
             if let Some(resources) = group.and_then(|(_, spec)| spec.total().ok()) {
                 let lease = lease.clone();
                 self.bid(BidCommand::AdoptLease { lease, resources });

@@ -5,6 +5,7 @@ use virtengine_provider_core::manifest::ValidManifest;
 use virtengine_provider_core::market::{Bid, Deployment, Lease, Order, SettlementEscrow};
 use virtengine_provider_core::ports::adapter::{AdapterError, Counters, Inventory, Observation};
 use virtengine_provider_core::ports::chain::{Block, SignedTx, TxOutcome, UsageOnChain};
+use virtengine_provider_core::ports::signer::PublicKey;
 
 use super::effect::EffectId;
 
@@ -85,7 +86,9 @@ pub enum Fact {
         workload: WorkloadId,
         /// Which record of it.
         sequence: u64,
-        /// By the identity key, one over each message of [`super::ToSign`], in that order; empty when it had been signed before.
+        /// The key that signed.
+        key: PublicKey,
+        /// One over each message of [`super::ToSign`], in that order; empty when it had been signed before.
         signatures: Vec<Vec<u8>>,
     },
     /// What stands on chain about the money of a lease.

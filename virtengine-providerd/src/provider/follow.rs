@@ -1,6 +1,7 @@
 //! What follows from what happened: which other machine hears of it, and which effect is wanted.
 
 use virtengine_bid::Command as BidCommand;
+use virtengine_bid::reason::HoldReason;
 use virtengine_provider_core::capacity::{self, ReservationKey};
 use virtengine_provider_core::id::{LeaseId, WorkloadId};
 use virtengine_provider_core::lease;
@@ -36,7 +37,12 @@ impl Provider {
             now,
             decision: Decision::default(),
         };
-        steps.route(fact)?;
+        let taken = steps.route(fact);
+        debug_assert!(
+            taken.is_ok() || steps.decision.events.is_empty(),
+            "a refusal changes nothing"
+        );
+        taken?;
         steps.settle_orders();
         Ok(steps.decision)
     }
@@ -74,9 +80,10 @@ impl Steps<'_> {
                 effect,
                 workload,
                 sequence,
+                key,
                 signatures,
             } => {
-                self.record_signed(effect, &workload, sequence, signatures);
+                self.record_signed(effect, &workload, sequence, key, signatures);
             }
             Fact::Settlement(standing) => self.settlement(&standing),
             Fact::Operator(wish) => return self.wish(wish),
@@ -87,14 +94,42 @@ impl Steps<'_> {
 
     /// Applies an event, remembers it, and follows it up.
     pub(super) fn happened(&mut self, event: Event) {
+        let call = self.call_under_way(&event);
         self.provider.evolve(&event);
         self.decision.events.push(event.clone());
+        if let Some(call) = call {
+            self.drop_if_over(call);
+        }
         match event {
             Event::Bid { happened } => self.follow_bid(&happened),
             Event::Lease { happened } => self.follow_lease(&happened),
             Event::Workload { id, happened } => self.follow_workload(&id, &happened),
             Event::Meter { id, happened } => self.follow_meter(&id, &happened),
             _ => {}
+        }
+    }
+
+    /// The adapter call that a workload waits for, before something happens to it.
+    fn call_under_way(&self, event: &Event) -> Option<(WorkloadId, lifecycle::Wish, Timestamp, EffectId)> {
+        let Event::Workload { id, .. } = event else {
+            return None;
+        };
+        let tenancy = self.provider.state.workloads.get(id)?;
+        let errand = tenancy.machine.errand().filter(|errand| errand.done.is_none())?;
+        let (wish, since) = (errand.wish, errand.since);
+        Some((id.clone(), wish, since, tenancy.effect_id(wish)))
+    }
+
+    /// A call that nobody waits for any more is not made: a workload whose lease has ended is not deployed before it is removed.
+    fn drop_if_over(
+        &mut self,
+        (id, wish, since, effect): (WorkloadId, lifecycle::Wish, Timestamp, EffectId),
+    ) {
+        let tenancy = self.provider.state.workloads.get(&id);
+        let errand = tenancy.and_then(|tenancy| tenancy.machine.errand());
+        if errand.is_none_or(|errand| (errand.wish, errand.since) != (wish, since)) {
+            self.decision.effects.retain(|planned| planned.id != effect);
+            self.decision.done.push(effect);
         }
     }
 
@@ -189,8 +224,20 @@ impl Steps<'_> {
         self.plan(effect, not_before, Effect::SendTx { purpose, messages });
     }
 
+    /// Whether a transaction for this is on its way already.
+    pub(super) fn is_under_way(&self, purpose: &Purpose) -> bool {
+        self.provider.pending_txs().any(|tx| tx.purpose == *purpose)
+    }
+
     /// Lets the bidder decide what is due.
     fn settle_orders(&mut self) {
+        if self.provider.state.ledger.bounds().observed.is_none() {
+            // Nothing is promised before the back ends have said what there is.
+            self.bid(BidCommand::Hold {
+                reason: HoldReason::CapacityUnknown,
+                until: None,
+            });
+        }
         let Provider { bidder, state, .. } = &mut *self.provider;
         let events = bidder.settle(&mut state.book, &mut state.ledger, self.now, ORDERS_PER_FACT);
         for happened in events {
@@ -219,6 +266,10 @@ impl Steps<'_> {
             },
             _ => return,
         };
+        // A chain that does not answer is not asked more and more.
+        if matches!(purpose, Purpose::CloseBid { .. }) && self.is_under_way(&purpose) {
+            return;
+        }
         let now = self.now;
         self.plan_tx(purpose, vec![message], now);
     }
@@ -251,11 +302,10 @@ impl Steps<'_> {
             id: id.clone(),
             reason,
         };
-        self.plan_tx(
-            Purpose::CloseLease { lease: id.clone() },
-            vec![message],
-            not_before,
-        );
+        let purpose = Purpose::CloseLease { lease: id.clone() };
+        if !self.is_under_way(&purpose) {
+            self.plan_tx(purpose, vec![message], not_before);
+        }
     }
 
     fn follow_workload(&mut self, id: &WorkloadId, event: &lifecycle::Event) {

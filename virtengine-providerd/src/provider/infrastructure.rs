@@ -1,15 +1,23 @@
 //! What the back ends say, and what time does to workloads.
 
+use std::time::Duration;
+
 use virtengine_bid::Command as BidCommand;
 use virtengine_bid::reason::HoldReason;
 use virtengine_provider_core::id::WorkloadId;
-use virtengine_provider_core::lifecycle::{self, Goal, WorkloadState};
-use virtengine_provider_core::ports::adapter::{AdapterError, Inventory, Observation, Retry};
+use virtengine_provider_core::lifecycle;
+use virtengine_provider_core::ports::adapter::{AdapterError, Inventory, Observation, Phase, Retry};
 use virtengine_provider_core::{capacity, lease};
 
+use super::agenda::Whose;
 use super::effect::EffectId;
 use super::follow::Steps;
 use super::state::is_gone;
+
+/// Deadlines that one tick carries out; the rest follows with the next one.
+const DEADLINES_PER_TICK: usize = 512;
+/// How long a back end may show a workload that it says to have removed.
+const TERMINATE_AGAIN: Duration = Duration::from_secs(60);
 
 impl Steps<'_> {
     pub(super) fn answered(&mut self, effect: EffectId, id: &WorkloadId, result: Result<(), AdapterError>) {
@@ -27,21 +35,18 @@ impl Steps<'_> {
         match result {
             Ok(()) => self.workload_quietly(id, &lifecycle::Command::Done { wish }),
             Err(error) => {
-                let never = error.retry == Retry::Never;
                 let failed = lifecycle::Command::AdapterFailed {
                     wish,
                     message: error.message,
                     retry: error.retry,
                 };
                 self.workload_quietly(id, &failed);
-                if !never {
-                    self.try_again(id, wish);
-                }
+                self.try_again(id, wish);
             }
         }
     }
 
-    /// Repeats an adapter call that may work later; the life cycle's deadline ends that.
+    /// Repeats an adapter call while it is still wanted; the life cycle says when it no longer is.
     fn try_again(&mut self, id: &WorkloadId, wish: lifecycle::Wish) {
         let Some(tenancy) = self.provider.state.workloads.get(id) else {
             return;
@@ -65,8 +70,31 @@ impl Steps<'_> {
         self.workload_quietly(&id, &lifecycle::Command::observed(&observation));
         if is_gone(&observation) {
             self.release_if_gone(&id);
+        } else {
+            self.terminate_again(&id, &observation);
         }
         self.provider.seen.insert(id, observation);
+    }
+
+    /// Removed, said the adapter, and the back end still has it: it is removed again, until it is gone.
+    fn terminate_again(&mut self, id: &WorkloadId, seen: &Observation) {
+        let wish = lifecycle::Wish::Terminate;
+        let errand = self
+            .provider
+            .state
+            .workloads
+            .get(id)
+            .and_then(|tenancy| tenancy.machine.errand());
+        let done = errand
+            .filter(|errand| errand.wish == wish)
+            .and_then(|errand| errand.done);
+        let still_there = done.is_some_and(|done| seen.at >= done.plus(TERMINATE_AGAIN));
+        if still_there && seen.phase != Phase::Unknown {
+            let message = "the adapter says that it is removed, the back end still has it".to_owned();
+            let retry = Retry::Later;
+            self.workload_quietly(id, &lifecycle::Command::AdapterFailed { wish, message, retry });
+            self.try_again(id, wish);
+        }
     }
 
     pub(super) fn inventory(&mut self, inventory: Inventory) {
@@ -80,32 +108,11 @@ impl Steps<'_> {
 
     pub(super) fn tick(&mut self) {
         self.configure();
-        if self.provider.state.ledger.bounds().observed.is_none() {
-            // Nothing is promised before the back ends have said what there is.
-            self.bid(BidCommand::Hold {
-                reason: HoldReason::CapacityUnknown,
-                until: None,
-            });
-        }
-        let now = self.now;
-        let due = |deadline: Option<virtengine_provider_core::time::Timestamp>| {
-            deadline.is_some_and(|at| at <= now)
-        };
-        let leases = self
-            .provider
-            .state
-            .leases
-            .values()
-            .filter(|lease| due(lease.next_deadline()));
-        for id in leases.map(|lease| lease.id.clone()).collect::<Vec<_>>() {
-            self.lease_quietly(&id, lease::Command::Tick);
-        }
-        let workloads = self.provider.state.workloads.iter();
-        let ripe = workloads.filter(|(_, t)| {
-            due(t.machine.next_deadline()) || due(t.redeploy_at) || due(t.metered.next_deadline())
-        });
-        for id in ripe.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.workload_tick(&id);
+        for whose in self.provider.agenda.due(self.now, DEADLINES_PER_TICK) {
+            match whose {
+                Whose::Lease(id) => self.lease_quietly(&id, lease::Command::Tick),
+                Whose::Workload(id) => self.workload_tick(&id),
+            }
         }
     }
 
@@ -125,9 +132,7 @@ impl Steps<'_> {
         let Some(tenancy) = self.provider.state.workloads.get(id) else {
             return;
         };
-        let failed =
-            tenancy.machine.state() == WorkloadState::Failed && tenancy.machine.goal() != Goal::Terminate;
-        if failed && tenancy.redeploy_at.is_some_and(|at| at <= self.now) {
+        if tenancy.waits_for_redeploy() && tenancy.redeploy_at.is_some_and(|at| at <= self.now) {
             let lease = tenancy.spec.lease.as_ref();
             let live = lease.is_none_or(|id| {
                 self.provider

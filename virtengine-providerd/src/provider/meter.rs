@@ -11,6 +11,7 @@ use virtengine_provider_core::id::{Height, LeaseId, WorkloadId};
 use virtengine_provider_core::lifecycle::Wish;
 use virtengine_provider_core::ports::adapter::Counters;
 use virtengine_provider_core::ports::chain::Message;
+use virtengine_provider_core::ports::signer::PublicKey;
 use virtengine_provider_core::time::Timestamp;
 
 use super::effect::{Effect, EffectId, Purpose};
@@ -71,18 +72,13 @@ impl Metered {
             .find(|draft| draft.record.sequence == sequence)?;
         Some(draft.signing_messages())
     }
-
-    /// When the open window ends.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.meter.next_deadline()
-    }
 }
 
 impl Steps<'_> {
-    fn meter(&mut self, id: &WorkloadId, command: &Command) {
+    /// Whether the meter took it.
+    fn meter(&mut self, id: &WorkloadId, command: &Command) -> bool {
         let Some(tenancy) = self.provider.state.workloads.get(id) else {
-            return;
+            return false;
         };
         match tenancy
             .metered
@@ -96,8 +92,12 @@ impl Steps<'_> {
                         happened,
                     });
                 }
+                true
             }
-            Err(rejected) => tracing::warn!(workload = %id, %rejected, "the meter did not take a fact"),
+            Err(rejected) => {
+                tracing::warn!(workload = %id, %rejected, "the meter did not take a fact");
+                false
+            }
         }
     }
 
@@ -142,7 +142,7 @@ impl Steps<'_> {
             .get(id)
             .is_some_and(|tenancy| tenancy.metered.is_running());
         if running {
-            self.meter(id, &Command::Sample(counters));
+            let _ = self.meter(id, &Command::Sample(counters));
         }
     }
 
@@ -154,7 +154,7 @@ impl Steps<'_> {
             .get(id)
             .is_some_and(|tenancy| tenancy.metered.is_running());
         if running {
-            self.meter(id, &Command::Tick);
+            let _ = self.meter(id, &Command::Tick);
         }
     }
 
@@ -167,10 +167,14 @@ impl Steps<'_> {
             .get(id)
             .is_some_and(|tenancy| tenancy.metered.is_running());
         if running {
-            let (effect, workload) = (format!("workload/{id}/final-counters"), id.clone());
-            self.plan(effect, self.now, Effect::ReadFinalCounters { workload });
+            self.plan_final_counters(id, self.now);
         }
         // Otherwise records wait for their signatures, and what asked for those is in the outbox.
+    }
+
+    fn plan_final_counters(&mut self, id: &WorkloadId, not_before: Timestamp) {
+        let (effect, workload) = (format!("workload/{id}/final-counters"), id.clone());
+        self.plan(effect, not_before, Effect::ReadFinalCounters { workload });
     }
 
     pub(super) fn finally_counted(&mut self, effect: EffectId, id: &WorkloadId, counters: Option<Counters>) {
@@ -186,18 +190,22 @@ impl Steps<'_> {
         }
         let at = counters.map_or(self.now, |counters| counters.at.min(self.now));
         if let Some(counters) = counters {
-            self.meter(id, &Command::Sample(counters));
+            let _ = self.meter(id, &Command::Sample(counters));
         }
-        self.meter(id, &Command::Close { at });
-        self.metering_finished(id);
+        if self.meter(id, &Command::Close { at }) {
+            self.metering_finished(id);
+        } else {
+            // Without a final record nothing is torn down.
+            let again = self.now.plus(self.provider.settings.retries.pause_max);
+            self.plan_final_counters(id, again);
+        }
     }
 
     pub(super) fn follow_meter(&mut self, id: &WorkloadId, event: &meter::Event) {
         match event {
             meter::Event::WindowClosed { draft, .. } => {
                 let sequence = draft.record.sequence;
-                let (effect, workload) = (format!("record/{id}/{sequence}"), id.clone());
-                self.plan(effect, self.now, Effect::SignRecord { workload, sequence });
+                self.plan_signature(id, sequence, self.now);
             }
             meter::Event::RecordSigned(recorded) => {
                 if let Some(lease) = recorded.signed.record.subject.lease.clone() {
@@ -218,20 +226,32 @@ impl Steps<'_> {
         effect: EffectId,
         id: &WorkloadId,
         sequence: u64,
+        key: PublicKey,
         signatures: Vec<Vec<u8>>,
     ) {
         self.decision.done.push(effect);
-        if !signatures.is_empty() {
-            let key = self.provider.settings.identity.clone();
-            self.meter(
-                id,
-                &Command::Sign {
-                    sequence,
-                    key,
-                    signatures,
-                },
-            );
+        let Some(tenancy) = self.provider.state.workloads.get(id) else {
+            return;
+        };
+        if tenancy.metered.signing_messages(sequence).is_none() {
+            // Signed before.
+            return;
         }
+        let signed = Command::Sign {
+            sequence,
+            key,
+            signatures,
+        };
+        if !self.meter(id, &signed) {
+            // The key was exchanged meanwhile, or does not sign properly: usage waits, and is not lost.
+            let again = self.now.plus(self.provider.settings.retries.pause_max);
+            self.plan_signature(id, sequence, again);
+        }
+    }
+
+    fn plan_signature(&mut self, id: &WorkloadId, sequence: u64, not_before: Timestamp) {
+        let (effect, workload) = (format!("record/{id}/{sequence}"), id.clone());
+        self.plan(effect, not_before, Effect::SignRecord { workload, sequence });
     }
 
     /// Once everything is recorded and signed, what waited for it goes on: the tear-down, and the release of the lease.
@@ -300,12 +320,8 @@ impl Steps<'_> {
         let fresh = Books::new(id.clone());
         let state = &self.provider.state;
         let books = state.books.get(&id).unwrap_or(&fresh);
-        let in_flight: Vec<Message> = state
-            .txs
-            .values()
-            .filter(|tx| tx.outcome.is_none())
-            .flat_map(|tx| tx.messages.clone())
-            .collect();
+        let pending = self.provider.pending_txs();
+        let in_flight: Vec<Message> = pending.flat_map(|tx| tx.messages.clone()).collect();
         let neighbours = state
             .books
             .iter()

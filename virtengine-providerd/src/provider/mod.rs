@@ -10,6 +10,7 @@
 //! [`Provider::decide`] applies what it decides; [`Provider::evolve`] applies what was decided before. After a crash the events
 //! of the journal lead to the same state, and the effects that were not finished are in the journal's outbox.
 
+mod agenda;
 mod block;
 mod compare;
 mod effect;

@@ -1,6 +1,7 @@
 //! What the provider knows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use virtengine_bid::strategy::{CostPlus, Strategy};
@@ -8,13 +9,14 @@ use virtengine_bid::{Bidder, Book, PolicyError};
 use virtengine_metering::settlement::Books;
 use virtengine_provider_core::capacity::{Ledger, ReservationKey};
 use virtengine_provider_core::id::{Height, LeaseId, WorkloadId};
-use virtengine_provider_core::lease::Lease;
+use virtengine_provider_core::lease::{self, Lease};
 use virtengine_provider_core::lifecycle::{self, Workload};
 use virtengine_provider_core::ports::adapter::{Observation, Phase};
 use virtengine_provider_core::ports::chain::{Message, SignedTx, TxOutcome};
 use virtengine_provider_core::time::Timestamp;
 use virtengine_provider_core::workload::WorkloadSpec;
 
+use super::agenda::{Agenda, Whose};
 use super::effect::{EffectId, Purpose};
 use super::event::Event;
 use super::meter::Metered;
@@ -24,6 +26,8 @@ use super::settings::Settings;
 const SETTLED_MAX: usize = 1000;
 /// Finished leases and gone workloads that are remembered, for listings.
 const ENDED_MAX: usize = 1000;
+/// A workload that ran for so long is a sound one: what failed before is forgiven.
+const SOUND_AFTER: Duration = Duration::from_secs(600);
 
 /// The whole provider: what the operator decided and what has happened since.
 #[derive(Debug)]
@@ -35,6 +39,10 @@ pub struct Provider {
     pub(super) seen: BTreeMap<WorkloadId, Observation>,
     /// Leases that are over and whose payment stream was seen closed. Not kept: asked once more after a start.
     pub(super) streams_ended: BTreeSet<LeaseId>,
+    /// Deadlines. Derived from the state.
+    pub(super) agenda: Agenda,
+    /// Transactions that are not settled. Derived from the state.
+    pub(super) pending: BTreeSet<EffectId>,
 }
 
 /// What has happened, as it is kept in a snapshot.
@@ -138,6 +146,8 @@ impl Provider {
             state,
             seen: BTreeMap::new(),
             streams_ended: BTreeSet::new(),
+            agenda: Agenda::default(),
+            pending: BTreeSet::new(),
         })
     }
 
@@ -155,6 +165,15 @@ impl Provider {
     /// It is not a snapshot of this version.
     pub fn restore(&mut self, snapshot: &[u8]) -> serde_json::Result<()> {
         self.state = serde_json::from_slice(snapshot)?;
+        self.agenda = Agenda::default();
+        for id in self.state.leases.keys().cloned().collect::<Vec<_>>() {
+            self.note_deadline(&Whose::Lease(id));
+        }
+        for id in self.state.workloads.keys().cloned().collect::<Vec<_>>() {
+            self.note_deadline(&Whose::Workload(id));
+        }
+        let unsettled = self.state.txs.iter().filter(|(_, tx)| tx.outcome.is_none());
+        self.pending = unsettled.map(|(effect, _)| effect.clone()).collect();
         Ok(())
     }
 
@@ -169,45 +188,29 @@ impl Provider {
         match event {
             Event::Bid { happened } => virtengine_bid::evolve(&mut state.book, &mut state.ledger, happened),
             Event::Capacity { happened } => state.ledger.evolve(happened),
-            Event::Lease { happened } => state.lease(happened),
-            Event::WorkloadAccepted { spec, at } => state.accepted(spec, *at),
-            Event::Workload { id, happened } => state.workload(id, happened),
-            Event::RedeployPlanned { id, at } => {
-                if let Some(tenancy) = state.workloads.get_mut(id) {
-                    tenancy.redeploy_at = Some(*at);
-                    tenancy.redeploys = tenancy.redeploys.saturating_add(1);
-                }
-            }
-            Event::Meter { id, happened } => {
-                if let Some(tenancy) = state.workloads.get_mut(id) {
-                    tenancy.metered.evolve(happened);
-                }
-            }
+            Event::Lease { happened } => self.evolve_lease(happened),
+            Event::WorkloadAccepted { .. }
+            | Event::Workload { .. }
+            | Event::RedeployPlanned { .. }
+            | Event::Meter { .. } => self.evolve_workload(event),
             Event::TxWanted {
                 effect,
                 purpose,
                 messages,
                 at,
             } => {
-                let number = state.tx_count;
-                state.tx_count = number.saturating_add(1);
-                let (purpose, messages) = (purpose.clone(), messages.clone());
-                let tx = Transaction {
-                    purpose,
-                    messages,
-                    wanted_at: *at,
-                    number,
-                    signed: None,
-                    outcome: None,
-                };
-                state.txs.insert(effect.clone(), tx);
+                state.wanted(effect, purpose, messages, *at);
+                self.pending.insert(effect.clone());
             }
             Event::TxSigned { effect, tx, .. } => {
                 if let Some(known) = state.txs.get_mut(effect) {
                     known.signed = Some(tx.clone());
                 }
             }
-            Event::TxSettled { effect, outcome, .. } => state.settled(effect, outcome),
+            Event::TxSettled { effect, outcome, .. } => {
+                state.settled(effect, outcome);
+                self.pending.remove(effect);
+            }
             Event::Books { id, happened } => {
                 state
                     .books
@@ -219,8 +222,82 @@ impl Provider {
     }
 }
 
+impl Provider {
+    fn evolve_lease(&mut self, event: &lease::Event) {
+        self.state.lease(event);
+        self.note_deadline(&Whose::Lease(event.id().clone()));
+        if matches!(
+            event,
+            lease::Event::LeaseStarted { .. } | lease::Event::LeaseFinished { .. }
+        ) && let Some(id) = self.state.lease_to_forget()
+        {
+            self.forget_workload(&WorkloadId::of_lease(&id));
+            self.state.leases.remove(&id);
+            self.state.books.remove(&id);
+            self.streams_ended.remove(&id);
+            self.note_deadline(&Whose::Lease(id));
+        }
+    }
+
+    fn evolve_workload(&mut self, event: &Event) {
+        let id = match event {
+            Event::WorkloadAccepted { spec, at } => {
+                self.state.accepted(spec, *at);
+                &spec.id
+            }
+            Event::Workload { id, happened } => {
+                self.state.workload(id, happened);
+                id
+            }
+            Event::RedeployPlanned { id, at } => {
+                if let Some(tenancy) = self.state.workloads.get_mut(id) {
+                    tenancy.redeploy_at = Some(*at);
+                    tenancy.redeploys = tenancy.redeploys.saturating_add(1);
+                }
+                id
+            }
+            Event::Meter { id, happened } => {
+                if let Some(tenancy) = self.state.workloads.get_mut(id) {
+                    tenancy.metered.evolve(happened);
+                }
+                id
+            }
+            _ => return,
+        };
+        self.note_deadline(&Whose::Workload(id.clone()));
+        let gone = matches!(event, Event::Workload { happened: lifecycle::Event::WorkloadMoved { to, .. }, .. } if *to == lifecycle::WorkloadState::Terminated);
+        if gone && let Some(id) = self.state.own_workload_to_forget() {
+            self.forget_workload(&id);
+        }
+    }
+
+    fn forget_workload(&mut self, id: &WorkloadId) {
+        self.state.workloads.remove(id);
+        self.seen.remove(id);
+        self.note_deadline(&Whose::Workload(id.clone()));
+    }
+
+    fn note_deadline(&mut self, whose: &Whose) {
+        let at = match whose {
+            Whose::Lease(id) => self.state.leases.get(id).and_then(Lease::next_deadline),
+            Whose::Workload(id) => {
+                let tenancy = self.state.workloads.get(id);
+                tenancy.and_then(|tenancy| tenancy.next_deadline(&self.settings))
+            }
+        };
+        self.agenda.set(whose, at);
+    }
+
+    /// Transactions that are not settled.
+    pub(super) fn pending_txs(&self) -> impl Iterator<Item = &Transaction> {
+        self.pending
+            .iter()
+            .filter_map(|effect| self.state.txs.get(effect))
+    }
+}
+
 impl State {
-    fn lease(&mut self, event: &virtengine_provider_core::lease::Event) {
+    fn lease(&mut self, event: &lease::Event) {
         match self.leases.get_mut(event.id()) {
             Some(lease) => lease.evolve(event),
             None => {
@@ -229,7 +306,20 @@ impl State {
                 }
             }
         }
-        self.forget();
+    }
+
+    fn wanted(&mut self, effect: &EffectId, purpose: &Purpose, messages: &[Message], at: Timestamp) {
+        let number = self.tx_count;
+        self.tx_count = number.saturating_add(1);
+        let tx = Transaction {
+            purpose: purpose.clone(),
+            messages: messages.to_vec(),
+            wanted_at: at,
+            number,
+            signed: None,
+            outcome: None,
+        };
+        self.txs.insert(effect.clone(), tx);
     }
 
     fn accepted(&mut self, spec: &WorkloadSpec, at: Timestamp) {
@@ -249,6 +339,7 @@ impl State {
         let Some(tenancy) = self.workloads.get_mut(id) else {
             return;
         };
+        let (was, since) = (tenancy.machine.state(), tenancy.machine.since());
         tenancy.machine.evolve(event);
         match event {
             lifecycle::Event::WorkloadWished { at, .. } => {
@@ -261,7 +352,8 @@ impl State {
             }
             lifecycle::Event::WorkloadMoved { at, to, .. } => {
                 tenancy.updated_at = *at;
-                if *to == lifecycle::WorkloadState::Running {
+                let failed = *to == lifecycle::WorkloadState::Failed;
+                if failed && was == lifecycle::WorkloadState::Running && at.since(since) >= SOUND_AFTER {
                     tenancy.redeploys = 0;
                 }
             }
@@ -290,34 +382,57 @@ impl State {
         }
     }
 
-    /// Forgets the oldest of what is over, so that the state does not grow with its history. The journal forgets nothing.
-    fn forget(&mut self) {
-        let is_over = |lease: &Lease| {
-            matches!(
-                lease.phase,
-                virtengine_provider_core::lease::Phase::Finished { .. }
-            )
-        };
+    /// The lease to be forgotten next, so that the state does not grow with its history: the oldest that is over, those with
+    /// nothing unpaid first. The journal forgets nothing.
+    fn lease_to_forget(&self) -> Option<LeaseId> {
         if self.leases.len() <= ENDED_MAX {
-            return;
+            return None;
         }
-        let oldest = self
-            .leases
+        let unpaid = |id: &LeaseId| {
+            self.books
+                .get(id)
+                .is_some_and(|books| books.entries().next().is_some())
+        };
+        let over = self.leases.values().filter(|lease| {
+            let workload = self.workloads.get(&WorkloadId::of_lease(&lease.id));
+            matches!(lease.phase, lease::Phase::Finished { .. }) && workload.is_none_or(Tenancy::is_over)
+        });
+        over.min_by_key(|lease| (unpaid(&lease.id), lease.created_at))
+            .map(|lease| lease.id.clone())
+    }
+
+    /// The same for the operator's own workloads.
+    fn own_workload_to_forget(&self) -> Option<WorkloadId> {
+        let own = self
+            .workloads
             .values()
-            .filter(|lease| is_over(lease))
-            .min_by_key(|lease| lease.created_at);
-        if let Some(id) = oldest.map(|lease| lease.id.clone()) {
-            let workload = WorkloadId::of_lease(&id);
-            if self.workloads.get(&workload).is_none_or(Tenancy::is_over) {
-                self.workloads.remove(&workload);
-                self.leases.remove(&id);
-                self.books.remove(&id);
-            }
-        }
+            .filter(|tenancy| tenancy.spec.lease.is_none());
+        let over: Vec<_> = own.filter(|tenancy| tenancy.is_over()).collect();
+        let oldest = over.iter().min_by_key(|tenancy| tenancy.updated_at);
+        oldest
+            .filter(|_| over.len() > ENDED_MAX)
+            .map(|tenancy| tenancy.spec.id.clone())
     }
 }
 
 impl Tenancy {
+    /// When time by itself changes something.
+    fn next_deadline(&self, settings: &Settings) -> Option<Timestamp> {
+        let redeploy = self.redeploy_at.filter(|_| self.waits_for_redeploy());
+        let silent = self.metered.meter().silent_at(&settings.metering);
+        [self.machine.next_deadline(), redeploy, silent]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether it failed and is to be deployed again.
+    pub(super) fn waits_for_redeploy(&self) -> bool {
+        self.machine.state() == lifecycle::WorkloadState::Failed
+            && self.machine.goal() != lifecycle::Goal::Terminate
+            && self.redeploy_at.is_some()
+    }
+
     /// Whether nothing is left to do about it: gone, and its usage is recorded.
     #[must_use]
     pub fn is_over(&self) -> bool {

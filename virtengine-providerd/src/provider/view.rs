@@ -7,7 +7,7 @@ use virtengine_bid::book::{Book, Stage};
 use virtengine_metering::settlement::Books;
 use virtengine_provider_core::capacity::Ledger;
 use virtengine_provider_core::id::{Address, BidId, Height, LeaseId, WorkloadId};
-use virtengine_provider_core::lease::Lease;
+use virtengine_provider_core::lease::{Lease, Phase};
 use virtengine_provider_core::lifecycle::WorkloadState;
 use virtengine_provider_core::ports::adapter::Observation;
 use virtengine_provider_core::ports::chain::SignedTx;
@@ -101,15 +101,19 @@ impl Provider {
             .collect()
     }
 
-    /// Whether a lease is known, and the bid book knows it as a lease.
+    /// Whether a lease that is active on chain is just what we believe. Otherwise the comparison brings it, with its deployment:
+    /// one that is not known, one whose manifest may be announced anew, one that we asked to be closed.
     #[must_use]
     pub fn knows_lease(&self, id: &LeaseId) -> bool {
-        let booked = self
-            .state
-            .book
-            .entry(&id.order)
-            .is_some_and(|entry| matches!(entry.stage, Stage::Leased { .. }));
-        booked && self.state.leases.contains_key(id)
+        let booked = || {
+            let entry = self.state.book.entry(&id.order);
+            entry.is_some_and(|entry| matches!(entry.stage, Stage::Leased { .. }))
+        };
+        match self.state.leases.get(id).map(|lease| &lease.phase) {
+            Some(Phase::Closed { .. } | Phase::Finished { .. }) => true,
+            Some(Phase::Serving { .. }) => booked(),
+            Some(Phase::Awaiting { .. } | Phase::Closing { .. }) | None => false,
+        }
     }
 
     /// Tenants with leases under deployments numbered `dseq`.
@@ -153,13 +157,7 @@ impl Provider {
     /// Transactions that may be in a mempool.
     #[must_use]
     pub fn unsettled_txs(&self) -> Vec<SignedTx> {
-        let mut txs: Vec<_> = self
-            .state
-            .txs
-            .values()
-            .filter(|tx| tx.outcome.is_none())
-            .filter_map(|tx| tx.signed.clone())
-            .collect();
+        let mut txs: Vec<_> = self.pending_txs().filter_map(|tx| tx.signed.clone()).collect();
         txs.sort_by_key(|tx| tx.sequence);
         txs
     }
@@ -200,13 +198,7 @@ impl Provider {
     /// When [`super::Fact::Tick`] has something to do by itself.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let leases = self.state.leases.values().filter_map(Lease::next_deadline);
-        let workloads = self
-            .state
-            .workloads
-            .values()
-            .flat_map(|tenancy| [tenancy.machine.next_deadline(), tenancy.redeploy_at]);
         let orders = self.bidder.next_deadline(&self.state.book, Timestamp::EPOCH);
-        leases.chain(workloads.flatten()).chain(orders).min()
+        self.agenda.first().into_iter().chain(orders).min()
     }
 }

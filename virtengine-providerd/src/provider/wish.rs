@@ -21,12 +21,7 @@ impl Steps<'_> {
             .leases
             .get(id)
             .ok_or(lease::Rejected::Unknown)?;
-        if let Some(group) = manifest
-            .groups()
-            .iter()
-            .find(|group| group.name() == known.spec.name)
-        {
-            let _ = group;
+        if manifest.group(&known.spec.name).is_some() {
             manifest.matches(&known.spec).map_err(|problems| {
                 let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 Refused::NotAsOrdered(words.join("; "))
