@@ -84,7 +84,7 @@ async fn look(chain: &dyn ChainQuery, desk: &DeskHandle, provider: &Address) -> 
         match chain.lease(&id).await {
             Ok(lease) => ended_leases.push(lease),
             Err(ChainError::NotFound(_)) => {
-                tracing::warn!(lease = %id, "a lease of ours is not known to this endpoint")
+                tracing::warn!(lease = %id, "a lease of ours is not known to this endpoint");
             }
             Err(error) => return Err(error.into()),
         }

@@ -181,13 +181,13 @@ fn prices(config: &Config) -> PriceTable {
 
 fn limits(config: &Config) -> Limits {
     let from = &config.bid_engine;
-    let mut limits = Limits::default();
-    limits.max_bids_per_minute = from.max_bids_per_minute;
-    limits.max_bids_per_hour = from.max_bids_per_hour;
-    limits.max_concurrent_bids = from.max_concurrent_bids;
-    limits.max_bid_retries = from.max_bid_retries;
-    limits.bid_retry_delay = from.bid_retry_delay;
-    limits
+    Limits {
+        max_bids_per_minute: from.max_bids_per_minute,
+        max_bids_per_hour: from.max_bids_per_hour,
+        max_concurrent_bids: from.max_concurrent_bids,
+        max_bid_retries: from.max_bid_retries,
+        bid_retry_delay: from.bid_retry_delay,
+    }
 }
 
 fn profile(config: &Config) -> Profile {

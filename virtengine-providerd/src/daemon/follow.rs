@@ -70,7 +70,7 @@ async fn hand_in(
                     .await;
             }
             Err(error) => {
-                tracing::warn!(height = %block.height, %error, "a block waits for what its events name")
+                tracing::warn!(height = %block.height, %error, "a block waits for what its events name");
             }
         }
         tokio::time::sleep(FETCH_RETRY).await;

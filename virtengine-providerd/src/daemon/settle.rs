@@ -26,7 +26,7 @@ pub(super) async fn run(chain: ChainClient, desk: DeskHandle, interval: Duration
                         Ok(()) | Err(NotTaken::Refused(_)) => {}
                     },
                     Err(error) => {
-                        tracing::warn!(%lease, %error, "the money of a lease is not known; asked again")
+                        tracing::warn!(%lease, %error, "the money of a lease is not known; asked again");
                     }
                 }
             }

@@ -53,7 +53,7 @@ pub(super) async fn run(
                     let at = next_count.entry(id.clone()).or_insert_with(Instant::now);
                     let count = *metered && Instant::now() >= *at;
                     if count {
-                        *at = Instant::now() + rhythm.count
+                        *at = Instant::now() + rhythm.count;
                     }
                     (id.clone(), count)
                 })
@@ -93,7 +93,7 @@ async fn look(adapter: &dyn Adapter, desk: &DeskHandle, id: WorkloadId, count: b
                     observation,
                 },
             )
-            .await
+            .await;
         }
         Ok(Err(error)) => tracing::warn!(workload = %id, %error, "not observed; nothing follows from that"),
         Err(_) => tracing::warn!(workload = %id, "the observation took too long; nothing follows from that"),
@@ -110,11 +110,11 @@ async fn look(adapter: &dyn Adapter, desk: &DeskHandle, id: WorkloadId, count: b
                     counters,
                 },
             )
-            .await
+            .await;
         }
         Ok(Err(error)) => tracing::warn!(workload = %id, %error, "counters not read; the record will say so"),
         Err(_) => {
-            tracing::warn!(workload = %id, "reading the counters took too long; the record will say so")
+            tracing::warn!(workload = %id, "reading the counters took too long; the record will say so");
         }
     }
 }
