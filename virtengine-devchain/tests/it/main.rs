@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![allow(clippy::too_many_lines, reason = "a scenario is one story")]
 
+mod clock;
+mod command;
 mod faults;
 mod gas;
 mod messages;
