@@ -243,7 +243,8 @@ async fn heartbeat(bob: &Pipeline) {
         ..InventoryCapacity::default()
     };
     let beat = Heartbeat {
-        inventory_id: String::new(),
+        // An inventory of its own: other tests send heartbeats for the default one.
+        inventory_id: "walk".to_owned(),
         resource_class: 1,
         total: capacity.clone(),
         available: capacity,
