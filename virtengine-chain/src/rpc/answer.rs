@@ -8,7 +8,8 @@ use virtengine_provider_core::time::Timestamp;
 use crate::event::{AbciEvent, null_is_empty};
 
 /// What a node says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "StatusJson")]
 pub struct NodeStatus {
     /// The chain.
     pub chain_id: String,
@@ -29,7 +30,8 @@ pub struct NodeStatus {
 }
 
 /// Answer of `abci_query`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "AbciJson")]
 pub struct AbciAnswer {
     /// 0 is success.
     pub code: u32,
@@ -57,7 +59,8 @@ pub struct BroadcastAnswer {
 }
 
 /// A transaction in a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "TxJson")]
 pub struct TxAnswer {
     /// The block.
     pub height: Height,
@@ -88,7 +91,8 @@ pub struct TxResult {
 }
 
 /// A block.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "BlockJson")]
 pub struct Block {
     /// The chain.
     pub chain_id: String,

@@ -53,6 +53,9 @@
 //! that broke. To resume after a broken connection ask again for one service and replica with `after=` the last position.
 
 mod client;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod nonces;
 mod options;
 mod routes;
