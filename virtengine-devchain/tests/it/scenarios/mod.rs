@@ -138,10 +138,26 @@ pub async fn devchain() -> Devchain {
         .unwrap()
 }
 
+/// A turn on the peer: nobody else in this process, and no other run of these tests, uses its accounts meanwhile.
+pub struct Turn {
+    _in_process: MutexGuard<'static, ()>,
+    _on_machine: std::fs::File,
+}
+
 /// The peer, if it is up. Continuous integration must have it.
-pub async fn peer() -> Option<(String, MutexGuard<'static, ()>)> {
+pub async fn peer() -> Option<(String, Turn)> {
     match std::env::var("VE_TEST_CHAIN_RPC") {
-        Ok(url) => Some((url, PEER.lock().await)),
+        Ok(url) => {
+            let in_process = PEER.lock().await;
+            let name = format!("test-chain-{}.lock", url.rsplit(':').next().unwrap_or_default());
+            let file = std::fs::File::create(std::env::temp_dir().join(name)).unwrap();
+            let on_machine = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+            let turn = Turn {
+                _in_process: in_process,
+                _on_machine: on_machine.unwrap().unwrap(),
+            };
+            Some((url, turn))
+        }
         Err(_) => {
             assert!(
                 std::env::var_os("CI").is_none(),
