@@ -1,5 +1,4 @@
-//! The domain of a VirtEngine provider. This crate performs no I/O: it is told the time, the randomness and the facts, and
-//! answers with decisions. It builds without the standard library (`--no-default-features`).
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(
     not(test),

@@ -1,5 +1,4 @@
-//! The provider daemon: its configuration, its command line, the pure composition of the machines ([`provider`]) and the
-//! loops around it ([`daemon`]). The binary is `virtengine-provider`.
+#![doc = include_str!("../README.md")]
 
 pub mod cli;
 pub mod config;
