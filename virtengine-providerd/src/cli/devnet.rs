@@ -73,7 +73,9 @@ fn block_time(text: &str) -> Result<Duration, String> {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "not an address such as 127.0.0.1:26657".to_owned())?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "not an address such as 127.0.0.1:26657".to_owned())?;
     if address.ip().is_loopback() {
         return Ok(address);
     }

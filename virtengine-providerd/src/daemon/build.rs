@@ -114,6 +114,18 @@ impl Daemon {
     /// # Errors
     /// In words for the operator; what was started is stopped again.
     pub async fn start(parts: Parts) -> anyhow::Result<Self> {
+        Self::begin(parts, None).await
+    }
+
+    /// The same with a back end of the caller's in place of the configured one.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on(parts: Parts, adapter: Arc<dyn Adapter>) -> anyhow::Result<Self> {
+        Self::begin(parts, Some(adapter)).await
+    }
+
+    async fn begin(parts: Parts, adapter: Option<Arc<dyn Adapter>>) -> anyhow::Result<Self> {
         let Parts {
             config,
             keys,
@@ -127,8 +139,10 @@ impl Daemon {
         let pipeline = Arc::new(Pipeline::new(chain.clone(), Arc::clone(&keys.account))?);
         let provider = who(&config, &pipeline)?;
         let journal = open_journal(&config, dry_run)?;
-        let plain_clock: Arc<dyn Clock> = Arc::<dyn carry::ClockDebug>::clone(&clock);
-        let adapter = backend::adapter(&config, plain_clock)?;
+        let adapter = match adapter {
+            Some(adapter) => adapter,
+            None => backend::adapter(&config, Arc::<dyn carry::ClockDebug>::clone(&clock))?,
+        };
         let params = bid_params(&chain, &config).await;
         let settings = compile::settings(
             &config,
@@ -148,8 +162,14 @@ impl Daemon {
                 witness(event, at);
             }
         });
-        let (desk, handle) =
-            Desk::recover(machine, Arc::clone(&journal), desk_clock, Arc::clone(&outbox), Some(heard)).await?;
+        let (desk, handle) = Desk::recover(
+            machine,
+            Arc::clone(&journal),
+            desk_clock,
+            Arc::clone(&outbox),
+            Some(heard),
+        )
+        .await?;
         let now = clock.now();
         let shared = Arc::new(Shared {
             config,

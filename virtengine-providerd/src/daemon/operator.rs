@@ -257,7 +257,12 @@ fn alerts(provider: &Provider, adapter: &str, started_at: Timestamp) -> Vec<Aler
     let is_alert = |difference: &Difference| difference.is_alert() && difference.configured != u64::MAX;
     for difference in provider.ledger().differences().into_iter().filter(is_alert) {
         let (subject, message) = (adapter.to_owned(), difference.to_string());
-        alerts.push(AlertView { since: started_at, level: LogLevel::Warn, subject, message });
+        alerts.push(AlertView {
+            since: started_at,
+            level: LogLevel::Warn,
+            subject,
+            message,
+        });
     }
     for (id, tenancy) in provider.workloads() {
         for alert in tenancy.metered.meter().alerts() {

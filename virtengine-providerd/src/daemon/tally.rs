@@ -27,14 +27,24 @@ struct Open {
 
 impl Tally {
     pub(super) fn new(metrics: std::sync::Arc<Metrics>, adapter: String) -> Self {
-        Self { metrics, adapter, open: Mutex::default() }
+        Self {
+            metrics,
+            adapter,
+            open: Mutex::default(),
+        }
     }
 
     /// Counts one event that is durable.
     pub(super) fn count(&self, event: &Event, at: Timestamp) {
-        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut open = self
+            .open
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match event {
-            Event::Workload { id, happened: lifecycle::Event::WorkloadMoved { to, cause, .. } } => {
+            Event::Workload {
+                id,
+                happened: lifecycle::Event::WorkloadMoved { to, cause, .. },
+            } => {
                 self.workload(&mut open, id, *to, cause, at);
             }
             Event::TxWanted { effect, purpose, .. } => {
@@ -45,7 +55,10 @@ impl Tally {
                     self.tx(&purpose, outcome, at, since);
                 }
             }
-            Event::Meter { happened: virtengine_metering::meter::Event::RecordSigned(recorded), .. } => {
+            Event::Meter {
+                happened: virtengine_metering::meter::Event::RecordSigned(recorded),
+                ..
+            } => {
                 let record = &recorded.signed.record;
                 if let Some(deployment) = &record.deployment {
                     let cpu = u64::try_from(record.metrics.cpu_milli_seconds).unwrap_or(u64::MAX);
@@ -56,7 +69,14 @@ impl Tally {
         }
     }
 
-    fn workload(&self, open: &mut Open, id: &WorkloadId, to: WorkloadState, cause: &lifecycle::Cause, at: Timestamp) {
+    fn workload(
+        &self,
+        open: &mut Open,
+        id: &WorkloadId,
+        to: WorkloadState,
+        cause: &lifecycle::Cause,
+        at: Timestamp,
+    ) {
         match to {
             WorkloadState::Deploying => {
                 open.deploying.insert(id.clone(), at);
@@ -78,7 +98,11 @@ impl Tally {
     }
 
     fn tx(&self, purpose: &Purpose, outcome: &TxOutcome, at: Timestamp, since: Timestamp) {
-        let status = if matches!(outcome, TxOutcome::Landed { .. }) { "success" } else { "failed" };
+        let status = if matches!(outcome, TxOutcome::Landed { .. }) {
+            "success"
+        } else {
+            "failed"
+        };
         match purpose {
             Purpose::Bid { .. } => self.metrics.bid_submitted(status),
             Purpose::RecordUsage { .. } => self.metrics.usage_record(status),

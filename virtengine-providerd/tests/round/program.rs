@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 /// The built program.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_virtengine-provider"));
-    command.env_remove("VIRTENGINE_PROVIDER_CONFIG").env_remove("RUST_LOG");
+    command
+        .env_remove("VIRTENGINE_PROVIDER_CONFIG")
+        .env_remove("RUST_LOG");
     command
 }
 
@@ -20,8 +22,15 @@ pub(crate) fn run(command: &mut Command) -> Output {
 /// What a run printed, after it was checked to have succeeded.
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = run(command);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{out}\n{err}",
+        output.status
+    );
     out.into_owned()
 }
 
@@ -36,7 +45,13 @@ pub(crate) struct Running(Child);
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts"))
+        Self(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the program starts"),
+        )
     }
 
     /// Reads standard output until a line holds `words`, and returns the line.
@@ -44,7 +59,10 @@ impl Running {
         let out = self.0.stdout.as_mut().expect("standard output is a pipe");
         let mut lines = BufReader::new(out).lines();
         loop {
-            let line = lines.next().unwrap_or_else(|| panic!("ended before it said {words:?}")).expect("text");
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("ended before it said {words:?}"))
+                .expect("text");
             if line.contains(words) {
                 return line;
             }
@@ -91,7 +109,13 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub(crate) fn write_private(path: &Path, text: &str) -> PathBuf {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
     file.write_all(text.as_bytes()).unwrap();
     path.to_owned()
 }

@@ -20,7 +20,11 @@ struct Site {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 impl Site {
@@ -54,13 +58,17 @@ logging:\n  level: info\n  file: {at}/provider.log\n"
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program();
-        command.args(["--config", &self.path("config.yaml")]).args(arguments);
+        command
+            .args(["--config", &self.path("config.yaml")])
+            .args(arguments);
         command
     }
 
     fn tenant(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&["tenant"]);
-        command.args(["--from-key", &self.path("alice.words")]).args(arguments);
+        command
+            .args(["--from-key", &self.path("alice.words")])
+            .args(arguments);
         command
     }
 
@@ -68,16 +76,27 @@ logging:\n  level: info\n  file: {at}/provider.log\n"
     fn make_keys(&self) {
         let (dir, passphrase) = (self.path("keys"), self.path("passphrase"));
         let protect = ["--passphrase-file", &passphrase];
-        succeed(self.command(&["keys", "init", "--storage-type", "file", "--key-dir", &dir]).args(protect));
-        succeed(self.command(&["keys", "import", "--mnemonic-file", &self.path("bob.words")]).args(protect));
-        succeed(self.command(&["keys", "generate", "--algorithm", "ed25519"]).args(protect));
+        succeed(
+            self.command(&["keys", "init", "--storage-type", "file", "--key-dir", &dir])
+                .args(protect),
+        );
+        succeed(
+            self.command(&["keys", "import", "--mnemonic-file", &self.path("bob.words")])
+                .args(protect),
+        );
+        succeed(
+            self.command(&["keys", "generate", "--algorithm", "ed25519"])
+                .args(protect),
+        );
         succeed(self.command(&["keys", "test-sign"]).args(protect));
         succeed(&mut self.command(&["keys", "status"]));
     }
 
     fn start(&self) -> Running {
         let daemon = Running::start(&mut self.command(&["start"]));
-        until("the daemon to answer", || run(&mut self.command(&["status"])).status.success().then_some(()));
+        until("the daemon to answer", || {
+            run(&mut self.command(&["status"])).status.success().then_some(())
+        });
         daemon
     }
 
@@ -112,16 +131,35 @@ fn answers(path: &Path, state: &str) -> String {
 #[test]
 fn a_round_is_driven_from_a_second_terminal_and_survives_a_killed_daemon() {
     let mut chain = program();
-    chain.args(["devnet", "--chain-only", "--listen", "127.0.0.1:0", "--block-time", "250ms"]);
+    chain.args([
+        "devnet",
+        "--chain-only",
+        "--listen",
+        "127.0.0.1:0",
+        "--block-time",
+        "250ms",
+    ]);
     let mut chain = Running::start(&mut chain);
     let line = chain.line_with("http://");
-    let rpc = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    let rpc = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .unwrap();
     let site = Site::new(rpc);
     site.make_keys();
     let daemon = site.start();
 
     let shop = site.path("shop.yaml");
-    let deploy = ["deployment", "create", "--manifest", &shop, "--deposit", "50000000uve", "--dseq", DSEQ];
+    let deploy = [
+        "deployment",
+        "create",
+        "--manifest",
+        &shop,
+        "--deposit",
+        "50000000uve",
+        "--dseq",
+        DSEQ,
+    ];
     succeed(&mut site.tenant(&deploy));
     until("a bid", || first(&json(&mut site.tenant(&["bids", DSEQ]))));
     succeed(&mut site.tenant(&["lease", "create", DSEQ, "--cheapest"]));
@@ -145,7 +183,13 @@ fn a_round_is_driven_from_a_second_terminal_and_survives_a_killed_daemon() {
     let logs = succeed(site.tenant(&["logs", DSEQ]).args(site.provider_url()));
     assert!(logs.contains("listening"), "{logs}");
     let bids = json(&mut site.command(&["bids", "list", "--last", "5"]));
-    let order = first(&bids).unwrap()["id"].as_str().unwrap().rsplit_once('/').unwrap().0.to_owned();
+    let order = first(&bids).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .rsplit_once('/')
+        .unwrap()
+        .0
+        .to_owned();
     let explained = succeed(&mut site.command(&["explain", &order]));
     assert!(explained.contains("per block"), "{explained}");
 
@@ -156,9 +200,15 @@ fn a_round_is_driven_from_a_second_terminal_and_survives_a_killed_daemon() {
         (usage["state"] == "settled").then_some(usage)
     });
     assert_eq!(settled["kind"], "final", "{settled}");
-    assert!(settled["metrics"]["cpu_milli_seconds"].as_u64().unwrap() > 0, "{settled}");
+    assert!(
+        settled["metrics"]["cpu_milli_seconds"].as_u64().unwrap() > 0,
+        "{settled}"
+    );
     assert!(first(&json(&mut site.command(&["usage", "list", "--pending"]))).is_none());
     drop(daemon);
     let log = answers(&site.home.path().join("provider.log"), "the log");
-    assert!(!log.contains("letter advice"), "the account's words are in the log");
+    assert!(
+        !log.contains("letter advice"),
+        "the account's words are in the log"
+    );
 }
