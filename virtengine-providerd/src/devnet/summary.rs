@@ -61,6 +61,7 @@ fn as_tables(told: &[Told], audit: &Audit) -> String {
 
 fn of_round(round: &Told) -> String {
     let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header([format!("round {}", round.number), round.lease.to_string()]);
     let mut row = |name: &str, value: String| {
         table.add_row([name.to_owned(), value]);
@@ -107,6 +108,7 @@ fn of_round(round: &Told) -> String {
 
 fn of_money(audit: &Audit) -> String {
     let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["provider's account", "uve"]);
     let mut row = |name: &str, value: String| {
         table.add_row([name.to_owned(), value]);
