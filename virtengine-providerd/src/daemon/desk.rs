@@ -112,6 +112,8 @@ pub struct Desk {
     position: Position,
     snapshot_at: Position,
     snapshot_every: u64,
+    /// The position at which the next one is tried.
+    snapshot_due: u64,
 }
 
 impl fmt::Debug for Desk {
@@ -194,6 +196,7 @@ impl Desk {
             position,
             snapshot_at,
             snapshot_every: SNAPSHOT_EVERY,
+            snapshot_due: snapshot_at.0.saturating_add(SNAPSHOT_EVERY),
         };
         Ok((desk, DeskHandle { letters: sender }))
     }
@@ -238,7 +241,7 @@ impl Desk {
             }
         }
         self.deliver(batch, now).await;
-        if self.position.0.saturating_sub(self.snapshot_at.0) >= self.snapshot_every {
+        if self.position.0 >= self.snapshot_due {
             self.keep_snapshot().await;
         }
     }
@@ -304,19 +307,17 @@ impl Desk {
         if self.position == self.snapshot_at {
             return;
         }
+        // Also when it fails: to write a snapshot costs time.
+        self.snapshot_due = self.position.0.saturating_add(self.snapshot_every);
         match self.provider.snapshot() {
             Ok(state) => match self.journal.snapshot(self.position, state).await {
-                Ok(()) => {
-                    self.snapshot_at = self.position;
-                    self.snapshot_every = SNAPSHOT_EVERY;
-                }
-                Err(error) => {
-                    // Tried again after as many events again: writing a snapshot is not for nothing.
-                    tracing::warn!(%error, "no snapshot; the next start replays more");
-                    self.snapshot_every = self.snapshot_every.saturating_add(SNAPSHOT_EVERY);
-                }
+                Ok(()) => self.snapshot_at = self.position,
+                Err(error) => tracing::warn!(%error, "no snapshot; the next start replays more"),
             },
             Err(error) => tracing::error!(%error, "the state cannot be written as a snapshot"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

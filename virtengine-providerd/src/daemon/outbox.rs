@@ -116,3 +116,6 @@ impl Waiting {
         Ok(planned)
     }
 }
+
+#[cfg(test)]
+mod tests;

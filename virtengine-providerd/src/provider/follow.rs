@@ -109,25 +109,20 @@ impl Steps<'_> {
         }
     }
 
-    /// The adapter call that a workload waits for, before something happens to it.
-    fn call_under_way(&self, event: &Event) -> Option<(WorkloadId, lifecycle::Wish, Timestamp, EffectId)> {
+    /// The adapter call that a workload waits for, before something happens to it: whose, which wish of it, which effect.
+    fn call_under_way(&self, event: &Event) -> Option<(WorkloadId, u32, EffectId)> {
         let Event::Workload { id, .. } = event else {
             return None;
         };
         let tenancy = self.provider.state.workloads.get(id)?;
         let errand = tenancy.machine.errand().filter(|errand| errand.done.is_none())?;
-        let (wish, since) = (errand.wish, errand.since);
-        Some((id.clone(), wish, since, tenancy.effect_id(wish)))
+        Some((id.clone(), tenancy.wishes, tenancy.effect_id(errand.wish)))
     }
 
     /// A call that nobody waits for any more is not made: a workload whose lease has ended is not deployed before it is removed.
-    fn drop_if_over(
-        &mut self,
-        (id, wish, since, effect): (WorkloadId, lifecycle::Wish, Timestamp, EffectId),
-    ) {
+    fn drop_if_over(&mut self, (id, number, effect): (WorkloadId, u32, EffectId)) {
         let tenancy = self.provider.state.workloads.get(&id);
-        let errand = tenancy.and_then(|tenancy| tenancy.machine.errand());
-        if errand.is_none_or(|errand| (errand.wish, errand.since) != (wish, since)) {
+        if tenancy.is_none_or(|tenancy| tenancy.wishes != number || tenancy.machine.errand().is_none()) {
             self.decision.effects.retain(|planned| planned.id != effect);
             self.decision.done.push(effect);
         }

@@ -204,8 +204,10 @@ impl Steps<'_> {
     pub(super) fn follow_meter(&mut self, id: &WorkloadId, event: &meter::Event) {
         match event {
             meter::Event::WindowClosed { draft, .. } => {
-                let sequence = draft.record.sequence;
-                self.plan_signature(id, sequence, self.now);
+                // In their order, one after the other: the books take no record before the one that it follows.
+                if self.first_unsigned(id) == Some(draft.record.sequence) {
+                    self.plan_signature(id, draft.record.sequence, self.now);
+                }
             }
             meter::Event::RecordSigned(recorded) => {
                 if let Some(lease) = recorded.signed.record.subject.lease.clone() {
@@ -214,6 +216,9 @@ impl Steps<'_> {
                         verdict: &recorded.verdict,
                     };
                     self.book(&lease, &command);
+                }
+                if let Some(next) = self.first_unsigned(id) {
+                    self.plan_signature(id, next, self.now);
                 }
                 self.metering_finished(id);
             }
@@ -247,6 +252,11 @@ impl Steps<'_> {
             let again = self.now.plus(self.provider.settings.retries.pause_max);
             self.plan_signature(id, sequence, again);
         }
+    }
+
+    fn first_unsigned(&self, id: &WorkloadId) -> Option<u64> {
+        let meter = self.provider.state.workloads.get(id)?.metered.meter();
+        meter.unsigned().next().map(|draft| draft.record.sequence)
     }
 
     fn plan_signature(&mut self, id: &WorkloadId, sequence: u64, not_before: Timestamp) {

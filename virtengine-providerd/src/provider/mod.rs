@@ -72,4 +72,4 @@ pub struct Decision {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

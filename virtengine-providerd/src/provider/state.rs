@@ -71,6 +71,9 @@ pub struct Tenancy {
     pub created_at: Timestamp,
     /// When something happened to it last.
     pub updated_at: Timestamp,
+    /// Wishes so far: numbers them, so that each adapter call has a name of its own.
+    #[serde(default)]
+    pub wishes: u32,
     /// How often the present wish was carried out in vain.
     pub troubles: u32,
     /// How often it was deployed again after a failure.
@@ -85,12 +88,9 @@ impl Tenancy {
     /// The effect that carries out the present wish; attempts of one wish have names of their own.
     #[must_use]
     pub fn effect_id(&self, wish: lifecycle::Wish) -> EffectId {
-        let since = self.machine.errand().map_or(0, |errand| errand.since.as_millis());
         format!(
-            "workload/{}/{}/{wish}/{since}/{}",
-            self.spec.id,
-            self.machine.attempt(),
-            self.troubles
+            "workload/{}/{}/{wish}/{}",
+            self.spec.id, self.wishes, self.troubles
         )
     }
 
@@ -328,6 +328,7 @@ impl State {
             machine: Workload::new(at),
             created_at: at,
             updated_at: at,
+            wishes: 0,
             troubles: 0,
             redeploys: 0,
             redeploy_at: None,
@@ -343,6 +344,7 @@ impl State {
         tenancy.machine.evolve(event);
         match event {
             lifecycle::Event::WorkloadWished { at, .. } => {
+                tenancy.wishes = tenancy.wishes.saturating_add(1);
                 tenancy.troubles = 0;
                 tenancy.redeploy_at = None;
                 tenancy.updated_at = *at;

@@ -20,34 +20,34 @@ use virtengine_provider_core::units::{GIB, Resources};
 
 use crate::provider::{Decision, Effect, Fact, Provider, Purpose, Retries, Settings};
 
-pub(super) const START: i64 = 1_700_006_400_000;
+pub(crate) const START: i64 = 1_700_006_400_000;
 
-pub(super) fn tenant() -> Address {
+pub(crate) fn tenant() -> Address {
     "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f".parse().unwrap()
 }
 
-pub(super) fn us() -> Address {
+pub(crate) fn us() -> Address {
     "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq".parse().unwrap()
 }
 
 /// Another provider.
-pub(super) fn rival() -> Address {
+pub(crate) fn rival() -> Address {
     Address::from_bytes("ve", &[7; 20]).unwrap()
 }
 
-pub(super) fn uve() -> Denom {
+pub(crate) fn uve() -> Denom {
     "uve".parse().unwrap()
 }
 
-pub(super) fn price(text: &str) -> Price {
+pub(crate) fn price(text: &str) -> Price {
     Price::new(uve(), text.parse::<Decimal>().unwrap())
 }
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(START + seconds * 1000)
 }
 
-pub(super) fn cores(cores: u64) -> Resources {
+pub(crate) fn cores(cores: u64) -> Resources {
     Resources {
         cpu_millis: cores * 1000,
         memory_bytes: cores * GIB,
@@ -56,7 +56,7 @@ pub(super) fn cores(cores: u64) -> Resources {
     }
 }
 
-pub(super) fn settings(capacity: Resources, identity: PublicKey) -> Settings {
+pub(crate) fn settings(capacity: Resources, identity: PublicKey) -> Settings {
     let decimal = |text: &str| text.parse::<Decimal>().unwrap();
     let prices = PriceTable {
         cpu_price_per_core: decimal("0.001"),
@@ -105,14 +105,14 @@ pub(super) fn settings(capacity: Resources, identity: PublicKey) -> Settings {
 }
 
 /// A key that nobody signs with.
-pub(super) fn no_key() -> PublicKey {
+pub(crate) fn no_key() -> PublicKey {
     PublicKey {
         algorithm: Algorithm::Ed25519,
         bytes: vec![1; 32],
     }
 }
 
-pub(super) fn inventory(capacity: Resources) -> Inventory {
+pub(crate) fn inventory(capacity: Resources) -> Inventory {
     Inventory {
         capacity,
         foreign_use: Resources::ZERO,
@@ -120,7 +120,7 @@ pub(super) fn inventory(capacity: Resources) -> Inventory {
 }
 
 /// A provider with ten cores that its back ends have confirmed.
-pub(super) fn provider() -> Provider {
+pub(crate) fn provider() -> Provider {
     let mut provider = Provider::new(settings(cores(10), no_key())).unwrap();
     provider
         .decide(Fact::Inventory(inventory(cores(10))), at(0))
@@ -128,23 +128,23 @@ pub(super) fn provider() -> Provider {
     provider
 }
 
-pub(super) fn manifest(cores: u64, image: &str) -> ValidManifest {
+pub(crate) fn manifest(cores: u64, image: &str) -> ValidManifest {
     let text = format!(
         "version: v1\nname: web\nservices:\n  - name: api\n    type: container\n    image: {image}\n    tag: \"1\"\n    \
-         resources: {{cpu: {cores}, memory: {cores}Gi, storage: 1Gi}}\n    replicas: 1\n"
+         resources: {{cpu: {cores}000, memory: {cores}Gi, storage: 1Gi}}\n    replicas: 1\n"
     );
     manifest::read(text.as_bytes()).unwrap()
 }
 
-pub(super) fn order_id(dseq: u64) -> OrderId {
+pub(crate) fn order_id(dseq: u64) -> OrderId {
     OrderId::new(tenant(), dseq, 1, 1)
 }
 
-pub(super) fn lease_id(dseq: u64) -> LeaseId {
+pub(crate) fn lease_id(dseq: u64) -> LeaseId {
     LeaseId::new(order_id(dseq), us())
 }
 
-pub(super) fn spec_of(manifest: &ValidManifest) -> GroupSpec {
+pub(crate) fn spec_of(manifest: &ValidManifest) -> GroupSpec {
     let mut spec = manifest.groups()[0].spec();
     for unit in &mut spec.resources {
         unit.price = price("1000");
@@ -152,7 +152,7 @@ pub(super) fn spec_of(manifest: &ValidManifest) -> GroupSpec {
     spec
 }
 
-pub(super) fn order(id: OrderId, manifest: &ValidManifest, height: u64) -> Order {
+pub(crate) fn order(id: OrderId, manifest: &ValidManifest, height: u64) -> Order {
     Order {
         id,
         state: OrderState::Open,
@@ -161,7 +161,7 @@ pub(super) fn order(id: OrderId, manifest: &ValidManifest, height: u64) -> Order
     }
 }
 
-pub(super) fn deployment(group: &GroupId, manifest: &ValidManifest) -> Deployment {
+pub(crate) fn deployment(group: &GroupId, manifest: &ValidManifest) -> Deployment {
     Deployment {
         id: group.deployment.clone(),
         active: true,
@@ -170,7 +170,7 @@ pub(super) fn deployment(group: &GroupId, manifest: &ValidManifest) -> Deploymen
     }
 }
 
-pub(super) fn lease(id: &LeaseId, height: u64) -> Lease {
+pub(crate) fn lease(id: &LeaseId, height: u64) -> Lease {
     Lease {
         id: id.clone(),
         state: LeaseState::Active,
@@ -180,7 +180,7 @@ pub(super) fn lease(id: &LeaseId, height: u64) -> Lease {
     }
 }
 
-pub(super) fn landed(height: u64) -> TxOutcome {
+pub(crate) fn landed(height: u64) -> TxOutcome {
     TxOutcome::Landed {
         height: Height(height),
         gas_used: 1,
@@ -188,7 +188,7 @@ pub(super) fn landed(height: u64) -> TxOutcome {
     }
 }
 
-pub(super) fn signed(raw: &[u8], sequence: u64, timeout_height: u64) -> SignedTx {
+pub(crate) fn signed(raw: &[u8], sequence: u64, timeout_height: u64) -> SignedTx {
     SignedTx {
         hash: TxHash::of(raw),
         sequence,
@@ -199,7 +199,7 @@ pub(super) fn signed(raw: &[u8], sequence: u64, timeout_height: u64) -> SignedTx
 }
 
 /// The transactions that a decision wants.
-pub(super) fn txs(decision: &Decision) -> Vec<(String, Purpose)> {
+pub(crate) fn txs(decision: &Decision) -> Vec<(String, Purpose)> {
     let tx = |planned: &crate::provider::Planned| match &planned.effect {
         Effect::SendTx { purpose, .. } => Some((planned.id.clone(), purpose.clone())),
         _ => None,
@@ -208,7 +208,7 @@ pub(super) fn txs(decision: &Decision) -> Vec<(String, Purpose)> {
 }
 
 /// The adapter calls that a decision wants: id, name, moment.
-pub(super) fn calls(decision: &Decision) -> Vec<(String, &'static str, Timestamp)> {
+pub(crate) fn calls(decision: &Decision) -> Vec<(String, &'static str, Timestamp)> {
     let call = |planned: &crate::provider::Planned| match &planned.effect {
         Effect::Infrastructure { operation, .. } => {
             Some((planned.id.clone(), operation.name(), planned.not_before))

@@ -8,7 +8,9 @@ use virtengine_provider_core::market::{
     Bid, BidState, CloseReason, Deployment, Lease, LeaseState, MarketEvent, Order, OrderState,
     SettlementEscrow,
 };
-use virtengine_provider_core::ports::chain::{Block, Message, RejectKind, Rejection, TxOutcome, UsageOnChain};
+use virtengine_provider_core::ports::chain::{
+    Block, Message, RejectKind, Rejection, TxOutcome, UsageOnChain,
+};
 use virtengine_provider_core::time::Timestamp;
 
 use super::super::fixture;
@@ -110,7 +112,9 @@ impl Chain {
     }
 
     fn open_order(&self, id: &OrderId) -> Option<&Order> {
-        self.orders.get(id).filter(|order| order.state == OrderState::Open)
+        self.orders
+            .get(id)
+            .filter(|order| order.state == OrderState::Open)
     }
 
     fn run(&mut self, message: &Message) -> Ran {
@@ -135,7 +139,11 @@ impl Chain {
                 Ok(String::new())
             }
             Message::CloseBid { id, reason } => {
-                if self.leases.get(id).is_some_and(|lease| lease.state == LeaseState::Active) {
+                if self
+                    .leases
+                    .get(id)
+                    .is_some_and(|lease| lease.state == LeaseState::Active)
+                {
                     self.close_lease(id, *reason);
                 } else {
                     self.close_bid(id);
@@ -168,7 +176,9 @@ impl Chain {
                 escrow.recipient = Some(recipient.clone());
                 Ok(String::new())
             }
-            Message::RecordUsage { order_id, signature, .. } => {
+            Message::RecordUsage {
+                order_id, signature, ..
+            } => {
                 let known = self.usage.values().map(Vec::len).sum::<usize>();
                 let list = self.usage.entry(order_id.clone()).or_default();
                 if list.iter().any(|usage| usage.signature == *signature) {
@@ -184,7 +194,10 @@ impl Chain {
                 ..
             } => {
                 let list = self.usage.entry(order_id.clone()).or_default();
-                for usage in list.iter_mut().filter(|usage| usage_record_ids.contains(&usage.id)) {
+                for usage in list
+                    .iter_mut()
+                    .filter(|usage| usage_record_ids.contains(&usage.id))
+                {
                     if std::mem::replace(&mut usage.settled, true) {
                         self.sins.push(format!("{} is paid twice", usage.id));
                     }
@@ -225,7 +238,12 @@ impl Chain {
         self.events.push(MarketEvent::OrderClosed { id: order });
     }
 
-    pub(in super::super) fn create_deployment(&mut self, id: &OrderId, manifest: &ValidManifest, escrow: bool) {
+    pub(in super::super) fn create_deployment(
+        &mut self,
+        id: &OrderId,
+        manifest: &ValidManifest,
+        escrow: bool,
+    ) {
         let order = fixture::order(id.clone(), manifest, self.height + 1);
         let deployment = fixture::deployment(&id.group, manifest);
         self.events.push(MarketEvent::DeploymentCreated {
@@ -254,7 +272,11 @@ impl Chain {
 
     /// The tenant takes a bid. The first loser gets its deposit back without an event, the others stay open.
     pub(in super::super) fn create_lease(&mut self, id: &BidId) {
-        let Some(order) = self.orders.get_mut(&id.order).filter(|o| o.state == OrderState::Open) else {
+        let Some(order) = self
+            .orders
+            .get_mut(&id.order)
+            .filter(|o| o.state == OrderState::Open)
+        else {
             return;
         };
         let Some(bid) = self.bids.get_mut(id).filter(|bid| bid.state == BidState::Open) else {
