@@ -223,7 +223,7 @@ impl Hands {
                     return None;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(%workload, %error, "the final counters cannot be read; asked again")
+                    tracing::warn!(%workload, %error, "the final counters cannot be read; asked again");
                 }
                 Err(_) => tracing::warn!(%workload, "the final counters took too long; asked again"),
             }
@@ -343,7 +343,7 @@ impl Hands {
                         Err(error) => tracing::warn!(tx = %tx.hash, %error, "the outcome is not known yet"),
                     },
                     Err(error) => {
-                        tracing::warn!(tx = %tx.hash, %error, "a transaction could not be sent yet")
+                        tracing::warn!(tx = %tx.hash, %error, "a transaction could not be sent yet");
                     }
                 }
             }

@@ -53,7 +53,7 @@ impl Steps<'_> {
                 order: id.order.clone(),
             }),
             MarketEvent::BidClosed { id } if self.is_ours(id) => {
-                self.bid(BidCommand::BidClosed { id: id.clone() })
+                self.bid(BidCommand::BidClosed { id: id.clone() });
             }
             MarketEvent::LeaseCreated { id, price } if self.is_ours(id) => {
                 self.bid(BidCommand::LeaseWon {
@@ -79,7 +79,7 @@ impl Steps<'_> {
             }
             MarketEvent::DeploymentClosed { id } => self.orders_gone(id, |_| true),
             MarketEvent::GroupClosed { id } | MarketEvent::GroupPaused { id } => {
-                self.orders_gone(&id.deployment, |group| group == id)
+                self.orders_gone(&id.deployment, |group| group == id);
             }
             _ => {}
         }

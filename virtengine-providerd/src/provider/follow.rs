@@ -177,7 +177,7 @@ impl Steps<'_> {
                     self.happened(Event::Workload {
                         id: id.clone(),
                         happened,
-                    })
+                    });
                 });
                 Ok(true)
             }

@@ -139,7 +139,7 @@ impl Steps<'_> {
                     .state
                     .leases
                     .get(id)
-                    .is_some_and(|lease| lease.is_live())
+                    .is_some_and(lease::Lease::is_live)
             });
             self.workload_quietly(id, &lifecycle::Command::Deploy { live });
         }

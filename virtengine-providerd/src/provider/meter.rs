@@ -203,11 +203,11 @@ impl Steps<'_> {
 
     pub(super) fn follow_meter(&mut self, id: &WorkloadId, event: &meter::Event) {
         match event {
-            meter::Event::WindowClosed { draft, .. } => {
-                // In their order, one after the other: the books take no record before the one that it follows.
-                if self.first_unsigned(id) == Some(draft.record.sequence) {
-                    self.plan_signature(id, draft.record.sequence, self.now);
-                }
+            // In their order, one after the other: the books take no record before the one that it follows.
+            meter::Event::WindowClosed { draft, .. }
+                if self.first_unsigned(id) == Some(draft.record.sequence) =>
+            {
+                self.plan_signature(id, draft.record.sequence, self.now);
             }
             meter::Event::RecordSigned(recorded) => {
                 if let Some(lease) = recorded.signed.record.subject.lease.clone() {
@@ -368,7 +368,7 @@ impl Steps<'_> {
                 .state
                 .leases
                 .get(&id)
-                .is_some_and(|lease| lease.is_live())
+                .is_some_and(virtengine_provider_core::lease::Lease::is_live)
         {
             self.provider.streams_ended.insert(id);
         }

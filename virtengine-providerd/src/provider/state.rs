@@ -350,7 +350,7 @@ impl State {
                 tenancy.updated_at = *at;
             }
             lifecycle::Event::WorkloadTroubled { .. } => {
-                tenancy.troubles = tenancy.troubles.saturating_add(1)
+                tenancy.troubles = tenancy.troubles.saturating_add(1);
             }
             lifecycle::Event::WorkloadMoved { at, to, .. } => {
                 tenancy.updated_at = *at;

@@ -66,7 +66,7 @@ impl Steps<'_> {
                 | Purpose::RecordUsage { lease }
                 | Purpose::Settle { lease }
                 | Purpose::Withdraw { lease } => {
-                    self.money_landed(lease, &known.messages, &response_ids, height)
+                    self.money_landed(lease, &known.messages, &response_ids, height);
                 }
             },
             TxOutcome::Rejected(rejection) => self.tx_rejected(&known, rejection),
@@ -97,7 +97,7 @@ impl Steps<'_> {
                     .leases
                     .get(lease)
                     .filter(|l| l.is_live())
-                    .and_then(|l| l.reason());
+                    .and_then(virtengine_provider_core::lease::Lease::reason);
                 // A lease that we left must be closed: asked until the chain shows it closed.
                 if let Some(reason) = reason.filter(|_| !over) {
                     let again = self.now.plus(self.provider.settings.retries.tx_pause);

@@ -93,7 +93,7 @@ impl Steps<'_> {
                 .state
                 .leases
                 .get(id)
-                .is_some_and(|lease| lease.is_live())
+                .is_some_and(lease::Lease::is_live)
         });
         let command = match tenancy.machine.state() {
             lifecycle::WorkloadState::Stopped | lifecycle::WorkloadState::Failed => {
