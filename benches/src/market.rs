@@ -39,19 +39,46 @@ pub fn uve() -> Denom {
     parsed("uve")
 }
 
-/// The prices of the training document, per hour.
-#[must_use]
-pub fn prices() -> PriceTable {
-    PriceTable {
-        cpu_price_per_core: parsed("0.001"),
-        memory_price_per_gb: parsed("0.0005"),
-        storage_price_per_gb: parsed("0.0001"),
-        gpu_price_per_hour: parsed("0.05"),
-        network_price_per_gb: Decimal::ZERO,
-        min_bid_price: parsed("0.0001"),
-        bid_markup_percent: parsed("10"),
-        currency: "VIRT".to_owned(),
-        per: Period::Hour,
+/// The prices of the training document as an operator writes them, per hour.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "named as in the configuration")]
+pub struct Texts {
+    pub cpu_price_per_core: &'static str,
+    pub memory_price_per_gb: &'static str,
+    pub storage_price_per_gb: &'static str,
+    pub gpu_price_per_hour: &'static str,
+    pub min_bid_price: &'static str,
+    pub bid_markup_percent: &'static str,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self {
+            cpu_price_per_core: "0.001",
+            memory_price_per_gb: "0.0005",
+            storage_price_per_gb: "0.0001",
+            gpu_price_per_hour: "0.05",
+            min_bid_price: "0.0001",
+            bid_markup_percent: "10",
+        }
+    }
+}
+
+impl Texts {
+    /// Reads all of them.
+    #[must_use]
+    pub fn parse(&self) -> PriceTable {
+        PriceTable {
+            cpu_price_per_core: parsed(self.cpu_price_per_core),
+            memory_price_per_gb: parsed(self.memory_price_per_gb),
+            storage_price_per_gb: parsed(self.storage_price_per_gb),
+            gpu_price_per_hour: parsed(self.gpu_price_per_hour),
+            network_price_per_gb: Decimal::ZERO,
+            min_bid_price: parsed(self.min_bid_price),
+            bid_markup_percent: parsed(self.bid_markup_percent),
+            currency: "VIRT".to_owned(),
+            per: Period::Hour,
+        }
     }
 }
 
@@ -63,17 +90,34 @@ fn denomination() -> Denomination {
     }
 }
 
-fn block_time() -> BlockTime {
-    BlockTime::from_millis(6_000).expect("6 s is a block time")
+fn block_time(time: Duration) -> BlockTime {
+    time.try_into().expect("at most a day")
 }
+
+/// Time between two blocks of the chain.
+const BLOCK_TIME: Duration = Duration::from_secs(6);
 
 /// These prices at blocks of 6 s.
 #[must_use]
 pub fn rate() -> Rate {
-    prices()
-        .compile(&denomination(), block_time())
+    rate_at(Texts::default().parse(), BLOCK_TIME)
+}
+
+/// `prices` for a chain with so much time between two blocks.
+#[must_use]
+pub fn rate_at(prices: PriceTable, time: Duration) -> Rate {
+    prices
+        .compile(&denomination(), block_time(time))
         .expect("the prices can be computed")
 }
+
+/// The order of `peers/legacydec`: 4 cores, 8 GiB of memory, 100 GiB of storage, one GPU.
+pub const REFERENCE: Resources = Resources {
+    cpu_millis: 4_000,
+    memory_bytes: 8 * GIB,
+    storage_bytes: 100 * GIB,
+    gpus: 1,
+};
 
 /// One core, half a GiB of memory, one GiB of storage.
 pub const SMALL: Resources = Resources {
@@ -196,7 +240,14 @@ impl Market {
 
 fn policy() -> Policy {
     let deposit = parsed("500000uve");
-    let mut policy = Policy::new(provider(), prices(), denomination(), block_time(), deposit);
+    let prices = Texts::default().parse();
+    let mut policy = Policy::new(
+        provider(),
+        prices,
+        denomination(),
+        block_time(BLOCK_TIME),
+        deposit,
+    );
     policy.profile.attributes = vec![
         attribute("region", "us-east"),
         attribute("tier", "community"),

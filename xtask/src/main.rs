@@ -1,5 +1,7 @@
 //! Every habit of the project as a command: `cargo xtask <command>`.
 
+mod bench;
+mod fuzz;
 mod peers;
 mod proto;
 mod purity;
@@ -28,6 +30,10 @@ enum Command {
     Tidy,
     /// Generate the Rust types of the chain's messages from `virtengine-chain/proto`.
     Proto(proto::Proto),
+    /// The benches of the hot paths, and what they are compared with.
+    Bench(bench::Bench),
+    /// Every fuzz target for a while.
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
         Command::Purity => purity::check(),
         Command::Tidy => tidy::check(),
         Command::Proto(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
