@@ -3,10 +3,12 @@
 use futures_util::FutureExt as _;
 use virtengine_keys::{Algorithm, KeyStore, Purpose as KeyPurpose};
 use virtengine_provider_core::id::Height;
+use virtengine_provider_core::market::{CloseReason, MarketEvent};
 use virtengine_provider_core::ports::adapter::{Counters, Phase};
 use virtengine_provider_core::ports::chain::{RejectKind, TxOutcome};
 
-use super::fixture::{at, lease, lease_id, provider, txs};
+use super::fixture::{at, calls, lease, lease_id, provider, txs};
+use super::market::block;
 use super::workloads::{deploying, id, seen};
 use super::world::chain::rejection;
 use crate::provider::{Decision, Effect, Fact, Provider, Purpose, Standing};
@@ -118,4 +120,49 @@ fn a_withdrawal_under_way_is_not_wanted_again_and_a_refused_one_is() {
         .decide(Fact::TxSettled { effect, outcome }, at(22))
         .unwrap();
     assert_eq!(txs(&provider.decide(standing(), at(23)).unwrap()).len(), 1);
+}
+
+#[test]
+fn nothing_is_removed_before_its_last_record_is_signed() {
+    let mut provider = provider();
+    deploying(&mut provider);
+    seen(&mut provider, &id(), Phase::Running, 10);
+    let reason = CloseReason::Owner;
+    let closed = block(
+        9,
+        vec![MarketEvent::LeaseClosed {
+            id: lease_id(1),
+            reason,
+        }],
+    );
+    let decision = provider.decide(closed, at(40)).unwrap();
+    assert_eq!(
+        calls(&decision).iter().map(|call| call.1).collect::<Vec<_>>(),
+        ["stop"]
+    );
+    let decision = seen(&mut provider, &id(), Phase::Stopped, 50);
+    assert!(calls(&decision).is_empty());
+    let [counting] = &decision.effects[..] else {
+        panic!("{decision:?}")
+    };
+    assert!(matches!(counting.effect, Effect::ReadFinalCounters { .. }));
+    let (effect, workload) = (counting.id.clone(), id());
+    let counters = None;
+    let decision = provider
+        .decide(
+            Fact::FinallyCounted {
+                effect,
+                workload,
+                counters,
+            },
+            at(51),
+        )
+        .unwrap();
+    assert!(calls(&decision).is_empty(), "the record waits for its signature");
+    assert!(matches!(
+        decision.effects[0].effect,
+        Effect::SignRecord { sequence: 1, .. }
+    ));
+    let later = at(10_000);
+    assert!(calls(&provider.decide(Fact::Tick, later).unwrap()).is_empty());
 }

@@ -7,12 +7,11 @@ use virtengine_provider_core::lease::Phase as LeasePhase;
 use virtengine_provider_core::lifecycle::WorkloadState;
 use virtengine_provider_core::market::{CloseReason, MarketEvent};
 use virtengine_provider_core::ports::adapter::{AdapterError, ErrorKind, Observation, Phase, Retry};
-use virtengine_provider_core::time::Timestamp;
 
 use super::fixture::{at, calls, lease_id, manifest, provider, txs};
 use super::market::{block, phase, with_lease};
 use super::world::backend::error;
-use crate::provider::{Decision, Effect, Fact, Provider, Purpose, Wish};
+use crate::provider::{Decision, Fact, Provider, Purpose, Wish};
 
 pub(super) fn id() -> WorkloadId {
     WorkloadId::of_lease(&lease_id(1))
@@ -256,49 +255,4 @@ fn what_the_back_end_still_has_is_removed_again_until_it_is_gone() {
     seen(&mut provider, &id(), Phase::Gone, 95);
     assert!(matches!(phase(&provider, 1), LeasePhase::Finished { .. }));
     assert_eq!(provider.ledger().iter().count(), 0);
-}
-
-#[test]
-fn nothing_is_removed_before_its_last_record_is_signed() {
-    let mut provider = provider();
-    deploying(&mut provider);
-    seen(&mut provider, &id(), Phase::Running, 10);
-    let reason = CloseReason::Owner;
-    let closed = block(
-        9,
-        vec![MarketEvent::LeaseClosed {
-            id: lease_id(1),
-            reason,
-        }],
-    );
-    let decision = provider.decide(closed, at(40)).unwrap();
-    assert_eq!(
-        calls(&decision).iter().map(|call| call.1).collect::<Vec<_>>(),
-        ["stop"]
-    );
-    let decision = seen(&mut provider, &id(), Phase::Stopped, 50);
-    assert!(calls(&decision).is_empty());
-    let [counting] = &decision.effects[..] else {
-        panic!("{decision:?}")
-    };
-    assert!(matches!(counting.effect, Effect::ReadFinalCounters { .. }));
-    let (effect, workload) = (counting.id.clone(), id());
-    let counters = None;
-    let decision = provider
-        .decide(
-            Fact::FinallyCounted {
-                effect,
-                workload,
-                counters,
-            },
-            at(51),
-        )
-        .unwrap();
-    assert!(calls(&decision).is_empty(), "the record waits for its signature");
-    assert!(matches!(
-        decision.effects[0].effect,
-        Effect::SignRecord { sequence: 1, .. }
-    ));
-    let later: Timestamp = at(10_000);
-    assert!(calls(&provider.decide(Fact::Tick, later).unwrap()).is_empty());
 }

@@ -8,6 +8,7 @@ pub(super) mod check;
 pub(super) mod journal;
 pub(super) mod look;
 pub(super) mod people;
+pub(super) mod settlement;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
