@@ -28,6 +28,7 @@ use super::carry::{self, Hands};
 use super::compile::{self, Pace};
 use super::desk::{Desk, DeskHandle, Witness};
 use super::outbox::Outbox;
+use super::revenue::Revenue;
 use super::tally::Tally;
 use super::watch::{self, Rhythm};
 use super::{Keys, backend, compare, follow, health, operator, settle, tenants};
@@ -83,6 +84,7 @@ pub(super) struct Shared {
     pub(super) board: Arc<HealthBoard>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) revenue: Revenue,
     pub(super) dry_run: bool,
     pub(super) started_at: virtengine_provider_core::time::Timestamp,
     pub(super) stop_asked: CancellationToken,
@@ -155,6 +157,7 @@ impl Daemon {
         let machine = Provider::new(settings).context("bid_engine")?;
         let desk_clock: Arc<dyn Clock> = Arc::<dyn carry::ClockDebug>::clone(&clock);
         let metrics = Arc::new(Metrics::new());
+        let revenue = Revenue::new(config.chain.denom.clone());
         let tally = Tally::new(Arc::clone(&metrics), adapter.capabilities().name.clone());
         let heard: Witness = Box::new(move |event, at| {
             tally.count(event, at);
@@ -183,6 +186,7 @@ impl Daemon {
             log,
             board: Arc::new(HealthBoard::new(now)),
             metrics,
+            revenue,
             outbox,
             dry_run,
             started_at: now,
@@ -363,7 +367,7 @@ async fn start_loops(
         stop.clone(),
     ));
     let interval = pace.settle.unwrap_or(shared.config.settlement.submit_interval);
-    loops.spawn(settle::run(shared.chain.clone(), desk(), interval, stop.clone()));
+    loops.spawn(settle::run(Arc::clone(shared), interval, stop.clone()));
     loops.spawn(health::run(Arc::clone(shared), pace.health, stop.clone()));
     let hands = Hands {
         desk: desk(),

@@ -19,6 +19,7 @@ mod follow;
 mod health;
 mod operator;
 mod outbox;
+mod revenue;
 mod settle;
 mod tally;
 mod tenants;

@@ -119,7 +119,7 @@ impl OperatorApi for Operator {
             open_bids: engine.open_bids,
             pending_usage_records: u64::try_from(pending_usage).unwrap_or(u64::MAX),
             balance: self.balance().await,
-            revenue_24h: Vec::new(),
+            revenue_24h: vec![self.shared.revenue.last_day(now)],
             alerts,
         })
     }
@@ -155,7 +155,11 @@ impl OperatorApi for Operator {
             };
             views::leases(provider, begun)
         };
-        self.ask(since).await
+        let mut leases = self.ask(since).await?;
+        for lease in &mut leases {
+            lease.earned.extend(self.shared.revenue.of_lease(&lease.id));
+        }
+        Ok(leases)
     }
 
     async fn deploy_workload(&self, text: &str) -> ApiResult<WorkloadView> {

@@ -341,6 +341,7 @@ fn lease_view(provider: &Provider, lease: &Lease, since: Timestamp) -> LeaseView
         manifest_deadline: lease.next_deadline(),
         workload: tenancy.map(|_| id),
         workload_state: tenancy.map(|tenancy| state(tenancy.machine.state())),
+        // Known to whoever asks the chain; the machines do not count income.
         earned: Vec::new(),
         message: String::new(),
     }

@@ -4,9 +4,11 @@ use clap::{Args, Subcommand};
 use virtengine_provider_core::id::OrderId;
 use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::chain::ChainQuery as _;
+use virtengine_provider_core::ports::clock::Clock as _;
 
 use super::{OrderArgs, deployment_id, in_block, landed};
 use crate::cli::answer::{Answer, CliResult};
+use crate::cli::context::SystemClock;
 use crate::cli::{manifest, show};
 use crate::tenant::Tenant;
 
@@ -30,7 +32,7 @@ Examples:
         /// Pays the leases; what is left comes back
         #[arg(long, value_name = "COIN")]
         deposit: Coin,
-        /// Number of the deployment, unique for this tenant [default: the height of the chain]
+        /// Number of the deployment, unique for this tenant [default: the seconds since 1970]
         #[arg(long)]
         dseq: Option<u64>,
     },
@@ -65,10 +67,8 @@ pub(super) async fn run(args: DeploymentArgs, tenant: &Tenant) -> CliResult {
 
 async fn create(path: &std::path::Path, deposit: Coin, dseq: Option<u64>, tenant: &Tenant) -> CliResult {
     let manifest = manifest::read(path)?;
-    let dseq = match dseq {
-        Some(dseq) => dseq,
-        None => tenant.chain().head().await?.height.0,
-    };
+    // A small number may collide with a settlement escrow of the same tenant (spec/chain.md B.8): the time is far above those.
+    let dseq = dseq.unwrap_or_else(|| u64::try_from(SystemClock.now().as_seconds()).unwrap_or(1));
     let (id, tx) = tenant.create_deployment(&manifest, dseq, deposit).await?;
     // The chain numbers groups in the order in which they were sent, and opens one order for each.
     let orders: Vec<OrderId> = (1_u32..)
