@@ -292,6 +292,14 @@ impl Hands {
                             tx: tx.clone(),
                         })
                         .await?;
+                    // No longer wanted, if the desk did not take it.
+                    let wanted = {
+                        let effect = effect.clone();
+                        self.desk.ask(move |p| p.signed_tx(&effect)).await?
+                    };
+                    if wanted.as_ref() != Some(&tx) {
+                        return Ok(());
+                    }
                     tx
                 }
                 Err(rejection) => return self.settled(effect, TxOutcome::Rejected(rejection)).await,

@@ -246,6 +246,10 @@ impl Steps<'_> {
 
     fn follow_bid(&mut self, event: &virtengine_bid::Event) {
         use virtengine_bid::Event as Happened;
+        if let Happened::BidWon { order, .. } | Happened::LeaseAdopted { order, .. } = event {
+            let bid = self.provider.bidder.id(order);
+            self.keep_lease(&bid);
+        }
         let Some(message) = self.provider.bidder.message(event) else {
             return;
         };

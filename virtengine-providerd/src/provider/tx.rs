@@ -1,6 +1,7 @@
 //! What becomes of transactions.
 
 use virtengine_bid::Command as BidCommand;
+use virtengine_provider_core::id::BidId;
 use virtengine_provider_core::ports::chain::{RejectKind, Rejection, SignedTx, TxOutcome};
 
 use super::effect::{EffectId, Purpose};
@@ -15,7 +16,7 @@ impl Steps<'_> {
             .state
             .txs
             .get(&effect)
-            .filter(|known| known.signed.is_none())
+            .filter(|known| known.signed.is_none() && known.outcome.is_none())
         else {
             return;
         };
@@ -28,6 +29,28 @@ impl Steps<'_> {
         if let Purpose::Bid { order, sending } = purpose {
             let id = self.provider.bidder.id(&order);
             self.bid(BidCommand::BidSent { id, sending });
+        }
+    }
+
+    /// The bid became a lease: a transaction that would close it, and that nobody has signed yet, is not sent any more. It would
+    /// close the lease.
+    pub(super) fn keep_lease(&mut self, bid: &BidId) {
+        let closes = |tx: &Transaction| matches!(&tx.purpose, Purpose::CloseBid { bid: of } if of == bid);
+        let txs = self.provider.state.txs.iter();
+        let unsent = txs.filter(|(_, tx)| tx.outcome.is_none() && tx.signed.is_none() && closes(tx));
+        for effect in unsent.map(|(effect, _)| effect.clone()).collect::<Vec<_>>() {
+            self.decision.done.push(effect.clone());
+            let outcome = TxOutcome::Rejected(Rejection {
+                kind: RejectKind::StateChanged,
+                codespace: "client".to_owned(),
+                code: 1,
+                log: "not sent: the bid became a lease".to_owned(),
+            });
+            self.happened(Event::TxSettled {
+                effect,
+                outcome,
+                at: self.now,
+            });
         }
     }
 

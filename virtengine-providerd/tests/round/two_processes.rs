@@ -128,6 +128,26 @@ fn answers(path: &Path, state: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| format!("{state}: {error}"))
 }
 
+/// What an operator does meanwhile.
+fn operate(site: &Site, workload: &str) {
+    succeed(&mut site.command(&["workload", "pause", workload]));
+    until("the pause", || site.workload("paused"));
+    succeed(&mut site.command(&["workload", "resume", workload]));
+    until("the resumption", || site.workload("running"));
+    let logs = succeed(site.tenant(&["logs", DSEQ]).args(site.provider_url()));
+    assert!(logs.contains("listening"), "{logs}");
+    let bids = json(&mut site.command(&["bids", "list", "--last", "5"]));
+    let order = first(&bids).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .rsplit_once('/')
+        .unwrap()
+        .0
+        .to_owned();
+    let explained = succeed(&mut site.command(&["explain", &order]));
+    assert!(explained.contains("per block"), "{explained}");
+}
+
 #[test]
 fn a_round_is_driven_from_a_second_terminal_and_survives_a_killed_daemon() {
     let mut chain = program();
@@ -176,22 +196,7 @@ fn a_round_is_driven_from_a_second_terminal_and_survives_a_killed_daemon() {
     let adopted = until("the workload to be adopted", || site.workload("running"));
     assert_eq!(id(&adopted), id(&workload));
 
-    succeed(&mut site.command(&["workload", "pause", &id(&workload)]));
-    until("the pause", || site.workload("paused"));
-    succeed(&mut site.command(&["workload", "resume", &id(&workload)]));
-    until("the resumption", || site.workload("running"));
-    let logs = succeed(site.tenant(&["logs", DSEQ]).args(site.provider_url()));
-    assert!(logs.contains("listening"), "{logs}");
-    let bids = json(&mut site.command(&["bids", "list", "--last", "5"]));
-    let order = first(&bids).unwrap()["id"]
-        .as_str()
-        .unwrap()
-        .rsplit_once('/')
-        .unwrap()
-        .0
-        .to_owned();
-    let explained = succeed(&mut site.command(&["explain", &order]));
-    assert!(explained.contains("per block"), "{explained}");
+    operate(&site, &id(&workload));
 
     succeed(&mut site.tenant(&["deployment", "close", DSEQ]));
     until("the tear-down", || site.workload("terminated"));

@@ -139,6 +139,25 @@ fn a_bid_that_a_rival_beats_is_closed_and_its_capacity_is_free() {
 }
 
 #[test]
+fn a_bid_that_wins_while_it_is_being_closed_is_not_closed_any_more() {
+    let mut provider = provider();
+    with_bid(&mut provider, 1, 5);
+    // No tenant took it in time, so its close is wanted; but the tenant was faster than we.
+    let stale = provider.decide(Fact::Tick, at(500)).unwrap();
+    let [(close, Purpose::CloseBid { .. })] = &txs(&stale)[..] else {
+        panic!("{stale:?}")
+    };
+    let won = provider.decide(block(9, vec![won(1)]), at(501)).unwrap();
+    assert!(won.done.contains(close), "{won:?}");
+    // It was being signed at that moment: nobody may send it.
+    let tx = signed(b"close", 2, 20);
+    let effect = close.clone();
+    provider.decide(Fact::TxSigned { effect, tx }, at(502)).unwrap();
+    assert_eq!(provider.signed_tx(close), None);
+    assert_eq!(provider.unsettled_txs(), []);
+}
+
+#[test]
 fn a_close_that_nobody_takes_is_not_asked_for_again_and_again() {
     let mut provider = provider();
     with_bid(&mut provider, 1, 5);
