@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use virtengine_provider_core::id::Address;
+use virtengine_provider_core::id::{Address, OrderId};
 use virtengine_provider_core::market::{Deployment, Lease};
 use virtengine_provider_core::ports::chain::{ChainError, ChainQuery};
 
 use super::desk::{DeskHandle, NotTaken};
-use crate::provider::{Comparison, Fact};
+use crate::provider::{Comparison, Fact, Provider};
+
+/// Unknown leases that one comparison brings in at most, so that its consequences fit into one commit of the journal.
+const LEASES_PER_COMPARISON: usize = 1000;
 
 /// Compares every `interval` until `stop`.
 pub(super) async fn run(
@@ -24,7 +27,7 @@ pub(super) async fn run(
     loop {
         let round = async {
             let comparison = look(&*chain, &desk, &provider).await?;
-            Ok::<_, Failed>(desk.tell(Fact::Compared(Box::new(comparison))).await?)
+            hand_in(comparison, &desk).await
         };
         tokio::select! {
             outcome = round => match outcome {
@@ -54,6 +57,29 @@ impl From<super::desk::Stopping> for Failed {
     fn from(stopping: super::desk::Stopping) -> Self {
         Self::Desk(stopping.into())
     }
+}
+
+/// One commit takes only so many new orders, and a picture is expensive: what is left in it is handed in again.
+async fn hand_in(comparison: Comparison, desk: &DeskHandle) -> Result<(), Failed> {
+    let open = comparison.open_orders.iter().map(|order| order.id.clone());
+    let open: Arc<[OrderId]> = open.collect();
+    let mut left = open.len();
+    loop {
+        desk.tell(Fact::Compared(Box::new(comparison.clone()))).await?;
+        let open = Arc::clone(&open);
+        let unknown = desk.ask(move |provider| unknown(provider, &open)).await?;
+        // Not fewer: the book is full.
+        if unknown == 0 || unknown >= left {
+            return Ok(());
+        }
+        left = unknown;
+    }
+}
+
+fn unknown(provider: &Provider, orders: &[OrderId]) -> usize {
+    let book = provider.book();
+    let unknown = |order: &&OrderId| book.entry(order).is_none() && book.record(order).is_none();
+    orders.iter().filter(unknown).count()
 }
 
 /// Asks the chain everything that a comparison needs. One failed question fails it whole: half a picture closes leases.
@@ -97,6 +123,9 @@ async fn look(chain: &dyn ChainQuery, desk: &DeskHandle, provider: &Address) -> 
                 move |p| p.knows_lease(&id)
             })
             .await?;
+        if leases.len() >= LEASES_PER_COMPARISON {
+            break;
+        }
         if !known {
             leases.push(with_deployment(chain, lease).await?);
         }

@@ -1,0 +1,8 @@
+//! The daemon in hardship: floods of orders and tenants, and chain endpoints that fail in every way. Each test runs the real
+//! daemon against the embedded chain, with the back end in memory. One at a time: what they measure is theirs alone.
+
+mod chain_faults;
+mod floods;
+mod pulse;
+mod support;
+mod tenants;
