@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -31,7 +31,7 @@ use super::outbox::Outbox;
 use super::revenue::Revenue;
 use super::tally::Tally;
 use super::watch::{self, Rhythm};
-use super::{Keys, backend, compare, follow, health, operator, settle, tenants};
+use super::{Keys, backend, compare, follow, health, operator, reload, settle, tenants};
 use crate::config::Config;
 use crate::provider::Provider;
 
@@ -72,7 +72,9 @@ impl fmt::Debug for Parts {
 /// What every face and loop of the daemon shares.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// As it was at the start.
     pub(super) config: Config,
+    in_force: Mutex<Config>,
     pub(super) provider: Address,
     pub(super) desk: DeskHandle,
     pub(super) chain: ChainClient,
@@ -88,6 +90,13 @@ pub(super) struct Shared {
     pub(super) dry_run: bool,
     pub(super) started_at: virtengine_provider_core::time::Timestamp,
     pub(super) stop_asked: CancellationToken,
+}
+
+impl Shared {
+    /// The configuration that decisions rest on now.
+    pub(super) fn in_force(&self) -> MutexGuard<'_, Config> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A running daemon.
@@ -175,6 +184,7 @@ impl Daemon {
         .await?;
         let now = clock.now();
         let shared = Arc::new(Shared {
+            in_force: Mutex::new(config.clone()),
             config,
             provider,
             desk: handle,
@@ -252,6 +262,12 @@ impl Daemon {
         &self.shared.desk
     }
 
+    /// Follows the configuration file from now on.
+    pub fn follow_config(&self, path: PathBuf, pace: Pace) {
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop_loops.clone());
+        self.loops.spawn(reload::run(shared, path, pace, stop));
+    }
+
     /// Returns once somebody asked for a stop over the operator API.
     pub async fn asked_to_stop(&self) {
         self.shared.stop_asked.cancelled().await;
@@ -307,7 +323,7 @@ fn journal_path(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(dir.join("journal.db"))
 }
 
-async fn bid_params(chain: &ChainClient, config: &Config) -> (Coin, u32) {
+pub(super) async fn bid_params(chain: &ChainClient, config: &Config) -> (Coin, u32) {
     let error = match tokio::time::timeout(CHAIN_WAIT, chain.bid_params()).await {
         Ok(Ok(params)) => return params,
         Ok(Err(error)) => error.to_string(),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use virtengine_bid::PolicyError;
 use virtengine_provider_core::ports::clock::Clock;
 use virtengine_provider_core::ports::journal::{Commit, Journal, JournalError, Position};
 use virtengine_provider_core::time::Timestamp;
 
 use super::outbox::Outbox;
-use crate::provider::{Event, Fact, Provider, Refused};
+use crate::provider::{Event, Fact, Provider, Refused, Settings};
 
 /// Facts that wait at most; senders wait when it is full (back-pressure, nothing is dropped).
 const QUEUE_LENGTH: usize = 1024;
@@ -34,6 +35,7 @@ type Answer = oneshot::Sender<Result<(), Refused>>;
 enum Letter {
     Fact(Box<Fact>, Option<Answer>),
     Question(Question),
+    Settings(Box<Settings>, oneshot::Sender<Result<(), PolicyError>>),
 }
 
 /// The daemon is stopping: the desk takes no more facts.
@@ -78,6 +80,17 @@ impl DeskHandle {
             .await
             .map_err(|_| Stopping)?;
         Ok(answered.await.map_err(|_| Stopping)??)
+    }
+
+    /// Decides by other settings from now on.
+    ///
+    /// # Errors
+    /// The daemon is stopping; inside, the settings cannot be used and nothing changed.
+    pub async fn reconfigure(&self, settings: Settings) -> Result<Result<(), PolicyError>, Stopping> {
+        let (answer, answered) = oneshot::channel();
+        let letter = Letter::Settings(Box::new(settings), answer);
+        self.letters.send(letter).await.map_err(|_| Stopping)?;
+        answered.await.map_err(|_| Stopping)
     }
 
     /// Asks about the state as it is durable.
@@ -235,6 +248,8 @@ impl Desk {
             match letter {
                 Letter::Fact(fact, answer) => self.decide(*fact, answer, now, &mut batch),
                 Letter::Question(question) => batch.questions.push(question),
+                // Settings are no part of the state: there is nothing to make durable.
+                Letter::Settings(settings, answer) => drop(answer.send(self.provider.reconfigure(*settings))),
             }
             if batch.items() >= BATCH_ITEMS {
                 self.deliver(std::mem::take(&mut batch), now).await;

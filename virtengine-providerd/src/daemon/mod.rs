@@ -19,6 +19,7 @@ mod follow;
 mod health;
 mod operator;
 mod outbox;
+mod reload;
 mod revenue;
 mod settle;
 mod tally;
@@ -57,7 +58,7 @@ pub struct Keys {
 /// # Errors
 /// It cannot start, in words for the operator.
 pub async fn run(options: StartOptions) -> anyhow::Result<()> {
-    let config = options.loaded.config;
+    let (config, path) = (options.loaded.config, options.loaded.path);
     let keys = open_keys(&config, options.passphrase_file.as_deref())?;
     let parts = Parts {
         config,
@@ -69,6 +70,7 @@ pub async fn run(options: StartOptions) -> anyhow::Result<()> {
         witness: None,
     };
     let daemon = Daemon::start(parts).await?;
+    daemon.follow_config(path, Pace::default());
     tracing::info!(provider = %daemon.provider(), "the provider is at work");
     wait_for_stop(&daemon).await?;
     tracing::info!("stopping: what is under way is finished first");

@@ -242,7 +242,7 @@ impl OperatorApi for Operator {
         let failed = |error: serde_json::Error| {
             ApiError::internal(format!("the configuration cannot be shown: {error}"))
         };
-        serde_json::to_value(&self.shared.config).map_err(failed)
+        serde_json::to_value(&*self.shared.in_force()).map_err(failed)
     }
 
     async fn shutdown(&self) -> ApiResult<ShutdownReceipt> {

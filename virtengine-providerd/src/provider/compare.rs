@@ -7,7 +7,7 @@ use virtengine_bid::book::{Outcome, Stage};
 use virtengine_bid::reason::GoneReason;
 use virtengine_provider_core::id::{BidId, OrderId};
 use virtengine_provider_core::lease::{self, Phase};
-use virtengine_provider_core::market::{Bid, BidState, CloseReason, Deployment, Lease, LeaseState};
+use virtengine_provider_core::market::{Bid, BidState, CloseReason, Deployment, Lease, LeaseState, Order};
 use virtengine_provider_core::units::Resources;
 
 use super::effect::Purpose;
@@ -23,6 +23,30 @@ const ENDED_PER_COMPARISON: usize = 400;
 type Open = BTreeMap<OrderId, Option<Resources>>;
 
 impl Steps<'_> {
+    /// After new settings: what was declined by the old ones is decided anew.
+    fn reconsider_declined(&mut self, open: &[Order]) {
+        if !std::mem::take(&mut self.provider.reconsider) {
+            return;
+        }
+        let book = &self.provider.state.book;
+        let is_declined = |order: &&Order| {
+            let record = book.record(&order.id);
+            record.is_some_and(|record| matches!(record.outcome, Outcome::Declined { .. }))
+        };
+        let declined: Vec<Order> = open
+            .iter()
+            .filter(is_declined)
+            .take(ORDERS_PER_COMPARISON)
+            .cloned()
+            .collect();
+        for order in declined {
+            self.bid(BidCommand::Reconsider {
+                order: Box::new(order),
+                bids: 0,
+            });
+        }
+    }
+
     pub(super) fn compared(&mut self, seen: Comparison) {
         let open: Open = seen
             .open_orders
@@ -32,6 +56,7 @@ impl Steps<'_> {
         self.unseen_orders_gone(&open, &seen);
         // Blocks went by while the picture was taken: what they said counts more.
         let is_past = seen.height < self.provider.state.height;
+        self.reconsider_declined(&seen.open_orders);
         let book = &self.provider.state.book;
         let fresh = seen.open_orders.into_iter().filter(|order| {
             let known = book.entry(&order.id).is_some() || book.record(&order.id).is_some();

@@ -43,6 +43,8 @@ pub struct Provider {
     pub(super) agenda: Agenda,
     /// Transactions that are not settled. Derived from the state.
     pub(super) pending: BTreeSet<EffectId>,
+    /// Whether the settings have changed since declined orders were looked at. Not kept: a start looks at nothing anew.
+    pub(super) reconsider: bool,
 }
 
 /// What has happened, as it is kept in a snapshot.
@@ -148,6 +150,7 @@ impl Provider {
             streams_ended: BTreeSet::new(),
             agenda: Agenda::default(),
             pending: BTreeSet::new(),
+            reconsider: false,
         })
     }
 
@@ -165,6 +168,25 @@ impl Provider {
     /// It is not a snapshot of this version.
     pub fn restore(&mut self, snapshot: &[u8]) -> serde_json::Result<()> {
         self.state = serde_json::from_slice(snapshot)?;
+        self.index();
+        Ok(())
+    }
+
+    /// Decides by other settings from now on, with the built-in price strategy. Orders that were declined are looked at again
+    /// with the next comparison.
+    ///
+    /// # Errors
+    /// The policy cannot be used; nothing changed.
+    pub fn reconfigure(&mut self, settings: Settings) -> Result<(), PolicyError> {
+        self.bidder = Bidder::new(settings.policy.clone(), Box::new(CostPlus::default()))?;
+        self.settings = settings;
+        self.reconsider = true;
+        self.index();
+        Ok(())
+    }
+
+    /// Makes the indexes anew from the state.
+    fn index(&mut self) {
         self.agenda = Agenda::default();
         for id in self.state.leases.keys().cloned().collect::<Vec<_>>() {
             self.note_deadline(&Whose::Lease(id));
@@ -174,7 +196,6 @@ impl Provider {
         }
         let unsettled = self.state.txs.iter().filter(|(_, tx)| tx.outcome.is_none());
         self.pending = unsettled.map(|(effect, _)| effect.clone()).collect();
-        Ok(())
     }
 
     /// Takes the height up to which the chain has been read: it is kept beside the events, because most blocks have none.

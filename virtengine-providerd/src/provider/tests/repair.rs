@@ -6,7 +6,10 @@ use virtengine_provider_core::lease::Phase;
 use virtengine_provider_core::market::{Bid, BidState, CloseReason, LeaseState, MarketEvent};
 use virtengine_provider_core::ports::chain::{RejectKind, TxOutcome};
 
-use super::fixture::{at, deployment, lease, lease_id, manifest, order, order_id, price, provider, txs};
+use super::fixture::{
+    at, cores, deployment, inventory, lease, lease_id, manifest, no_key, order, order_id, price, provider,
+    settings, txs,
+};
 use super::market::{block, phase, with_bid, with_lease};
 use super::world::chain::rejection;
 use crate::provider::{Comparison, Fact, Provider, Purpose};
@@ -239,4 +242,36 @@ fn a_huge_market_comes_in_pieces_that_a_commit_can_hold() {
         assert!(decision.events.len() + decision.effects.len() < 5000);
     }
     assert_eq!(provider.book().totals().seen, 5000);
+}
+
+#[test]
+fn an_order_that_the_old_prices_declined_is_bid_on_by_the_new_ones() {
+    let mut dear = settings(cores(10), no_key());
+    dear.policy.prices.cpu_price_per_core = "100000".parse().unwrap();
+    let mut provider = Provider::new(dear).unwrap();
+    provider
+        .decide(Fact::Inventory(inventory(cores(10))), at(1))
+        .unwrap();
+    let open = order(order_id(1), &manifest(1, "nginx"), 5);
+    let picture = || {
+        Fact::Compared(Box::new(Comparison {
+            height: Height(6),
+            open_orders: vec![open.clone()],
+            ..Comparison::default()
+        }))
+    };
+    assert!(
+        txs(&provider.decide(picture(), at(2)).unwrap()).is_empty(),
+        "too dear"
+    );
+    provider.reconfigure(settings(cores(10), no_key())).unwrap();
+    let decision = provider.decide(picture(), at(3)).unwrap();
+    assert!(
+        matches!(&txs(&decision)[..], [(_, Purpose::Bid { .. })]),
+        "{decision:?}"
+    );
+    assert!(
+        txs(&provider.decide(picture(), at(4)).unwrap()).is_empty(),
+        "once"
+    );
 }

@@ -1,0 +1,114 @@
+//! Follows the configuration file (`bid_engine.config_poll_interval`): what decisions rest on takes effect at once, what was
+//! opened at the start is said to need a restart. A file that is not valid changes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::build::{Shared, bid_params};
+use super::compile::{self, Pace, Unusable};
+use crate::config::{self, Config};
+
+/// Looks at the file until `stop`.
+pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: CancellationToken) {
+    let mut seen = shared.config.clone();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(seen.bid_engine.config_poll_interval) => {}
+            () = stop.cancelled() => return,
+        }
+        let read = {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || config::load(&path)).await
+        };
+        match read {
+            Ok(Ok(loaded)) if loaded.config == seen => {}
+            Ok(Ok(loaded)) => {
+                match take(&shared, &loaded.config, &pace).await {
+                    Ok(()) => {
+                        tracing::info!(path = %path.display(), "the configuration has changed and is in force")
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the changed configuration cannot be used; the old one stays")
+                    }
+                }
+                for section in needs_restart(&seen, &loaded.config) {
+                    tracing::warn!(section, "this section takes effect with the next start");
+                }
+                seen = loaded.config;
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the configuration file is not valid; the old one stays")
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// Puts everything in force that decisions rest on.
+async fn take(shared: &Shared, config: &Config, pace: &Pace) -> Result<(), Unusable> {
+    // The chain's own terms may have changed as well; its denomination and address are those of the start.
+    let mut config = config.clone();
+    config.chain = shared.config.chain.clone();
+    let params = bid_params(&shared.chain, &config).await;
+    let identity = shared.keys.identity.public_key();
+    let settings = compile::settings(&config, shared.provider.clone(), identity, params, pace)?;
+    let words = |error: &dyn std::fmt::Display| Unusable::new(error.to_string());
+    let taken = shared
+        .desk
+        .reconfigure(settings)
+        .await
+        .map_err(|error| words(&error))?;
+    taken.map_err(|error| words(&error))?;
+    *shared.in_force() = config;
+    Ok(())
+}
+
+/// Sections that are read once, and differ.
+fn needs_restart(before: &Config, after: &Config) -> Vec<&'static str> {
+    let differ = [
+        ("chain", before.chain != after.chain),
+        ("key_manager", before.key_manager != after.key_manager),
+        ("adapters", before.adapters != after.adapters),
+        ("storage", before.storage != after.storage),
+        ("gateway", before.gateway != after.gateway),
+        ("logging", before.logging != after.logging),
+        (
+            "provider.address",
+            before.provider.address != after.provider.address,
+        ),
+        (
+            "bid_engine.order_poll_interval",
+            before.bid_engine.order_poll_interval != after.bid_engine.order_poll_interval,
+        ),
+        (
+            "settlement.submit_interval",
+            before.settlement.submit_interval != after.settlement.submit_interval,
+        ),
+    ];
+    differ
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(section, _)| section)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        config::parse(text.as_bytes(), &|_| None).expect("a valid configuration")
+    }
+
+    #[test]
+    fn only_what_was_opened_at_the_start_needs_a_restart() {
+        let before = config("{}");
+        let prices =
+            config("pricing: {cpu_price_per_core: \"0.002\"}\nbid_engine: {max_bids_per_minute: 20}");
+        assert_eq!(needs_restart(&before, &prices), Vec::<&str>::new());
+        let other_chain = config("chain: {chain_id: another-1}\nkey_manager: {key_dir: /somewhere/else}");
+        assert_eq!(needs_restart(&before, &other_chain), ["chain", "key_manager"]);
+    }
+}
