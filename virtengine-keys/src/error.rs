@@ -362,7 +362,12 @@ impl KeyError {
             Self::KeyExists { .. } => {
                 "use the existing key; a new one is possible once it is deactivated or compromised"
             }
-            Self::NoKey { .. } => "create one with `keys generate`",
+            Self::NoKey {
+                purpose: Purpose::Account,
+            } => {
+                "bring it in with `keys import --mnemonic-file FILE`, or create it with `keys generate --algorithm secp256k1`"
+            }
+            Self::NoKey { .. } => "create it with `keys generate --algorithm ed25519`",
             Self::UnknownKey { .. } => "look at `keys status` for the ids",
             Self::UnsupportedAlgorithm { .. } => "choose an algorithm that the purpose supports",
             Self::StorageNotAvailable { .. } => "use storage_type `file`",

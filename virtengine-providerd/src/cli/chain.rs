@@ -54,6 +54,9 @@ pub(super) async fn ping(context: &Context) -> Result<ChainPing, CliError> {
     })
 }
 
+/// What is said of an endpoint of another chain.
+pub(super) const OTHER_CHAIN: &str = "is of another chain";
+
 /// What the chain client knows of an endpoint, as an answer.
 pub(crate) fn endpoint(status: &EndpointStatus) -> EndpointPing {
     let usable = status.health == EndpointHealth::Fresh;
@@ -61,7 +64,7 @@ pub(crate) fn endpoint(status: &EndpointStatus) -> EndpointPing {
         EndpointHealth::Fresh => String::new(),
         EndpointHealth::Lagging => format!("{} blocks behind", status.lag_blocks.unwrap_or_default()),
         EndpointHealth::CatchingUp => "is catching up".to_owned(),
-        EndpointHealth::WrongChain => "is of another chain".to_owned(),
+        EndpointHealth::WrongChain => OTHER_CHAIN.to_owned(),
         EndpointHealth::Disagrees => "has other blocks than the majority".to_owned(),
         _ => status
             .last_error

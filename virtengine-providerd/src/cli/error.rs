@@ -57,6 +57,11 @@ impl CliError {
         Self::new(1, "failed", message, hint)
     }
 
+    /// This build cannot do it.
+    pub(crate) fn unavailable(message: impl fmt::Display, hint: impl Into<String>) -> Self {
+        Self::new(1, "not_available", message, hint)
+    }
+
     /// Wrong usage of the command line.
     pub(crate) fn usage(message: impl fmt::Display, hint: impl Into<String>) -> Self {
         Self::new(2, "usage", message, hint)

@@ -89,6 +89,22 @@ The words are never given as an argument: those are visible to every user of the
         #[command(flatten)]
         place: Place,
     },
+    /// Rotation policy of the identity key: not available in this build
+    #[command(after_help = "\
+Examples:
+  virtengine-provider keys set-policy --max-age-days 90 --auto-rotate
+
+This build does not rotate keys. The command ends with code 1 and changes nothing.")]
+    SetPolicy {
+        /// Age at which the key is rotated, in days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        max_age_days: Option<u32>,
+        /// Rotate without being asked
+        #[arg(long)]
+        auto_rotate: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Sign a challenge with each key and verify the signatures
     #[command(after_help = "\
 Examples:
@@ -222,6 +238,10 @@ pub(super) fn run(args: KeysArgs, context: &Context) -> CliResult {
             passphrase,
         } => import(&mnemonic_file, &derivation_path, &place, &passphrase, context),
         KeysCommand::Status { place } => status(&place, context),
+        KeysCommand::SetPolicy { .. } => Err(CliError::unavailable(
+            "key rotation policies are not available in this build; nothing was changed",
+            "`keys status` shows the age of each key; to replace the identity key, stop the daemon and set up a new key directory",
+        )),
         KeysCommand::TestSign {
             purpose,
             place,

@@ -32,6 +32,7 @@ mod logs;
 mod manifest;
 mod market;
 mod passphrase;
+mod reference;
 mod settings;
 mod show;
 mod start;
@@ -143,6 +144,9 @@ enum Command {
     Devnet(devnet::DevnetArgs),
     /// Completions for a shell
     Completions(completions::CompletionsArgs),
+    /// This command line as a document
+    #[command(hide = true)]
+    Reference(reference::ReferenceArgs),
 }
 
 /// Runs one command and prints its answer. The whole program: `main` only calls this.
@@ -184,6 +188,7 @@ fn dispatch(command: Command, context: &Context) -> CliResult {
         Command::Tenant(args) => tenant::run(args, context),
         Command::Devnet(args) => devnet::run(args, context),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
+        Command::Reference(args) => reference::run(args, Cli::command()),
     }
 }
 

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use virtengine_chain::ChainClient;
 use virtengine_chain::rpc::EndpointHealth;
 use virtengine_gateway::api::{CheckOutcome, DoctorCheck, DoctorReport, WorkloadState};
 use virtengine_gateway::health::{Component, ComponentStatus, HealthSource as _, Observed};
+use virtengine_provider_core::id::Address;
+use virtengine_provider_core::money::Denom;
 use virtengine_provider_core::ports::chain::ChainQuery as _;
 use virtengine_provider_core::ports::journal::EventQuery;
 
@@ -239,9 +242,15 @@ pub(super) async fn doctor(shared: &Shared) -> DoctorReport {
             remedy: health.remedy,
         })
         .collect();
-    checks.push(registered(shared).await);
-    checks.push(funded(shared).await);
+    let config = &shared.config.chain;
+    checks.extend(account(&shared.chain, &shared.provider, &config.denom).await);
     DoctorReport { checks }
+}
+
+/// What the chain says about the account that we provide as.
+pub(crate) async fn account(chain: &ChainClient, provider: &Address, denom: &Denom) -> [DoctorCheck; 2] {
+    let (registered, funded) = tokio::join!(registered(chain, provider), funded(chain, provider, denom));
+    [registered, funded]
 }
 
 fn check(name: &str, outcome: CheckOutcome, message: String, remedy: &str) -> DoctorCheck {
@@ -253,40 +262,33 @@ fn check(name: &str, outcome: CheckOutcome, message: String, remedy: &str) -> Do
     }
 }
 
-async fn registered(shared: &Shared) -> DoctorCheck {
+async fn registered(chain: &ChainClient, provider: &Address) -> DoctorCheck {
     let name = "chain.registered";
-    match shared.chain.provider(&shared.provider).await {
+    match chain.provider(provider).await {
         Ok(Some(_)) => check(
             name,
             CheckOutcome::Ok,
-            format!("{} is a registered provider", shared.provider),
+            format!("{provider} is a registered provider"),
             "",
         ),
         Ok(None) => check(
             name,
             CheckOutcome::Failed,
-            format!(
-                "{} is not a registered provider: the chain refuses its bids",
-                shared.provider
-            ),
-            "register it on the chain",
+            format!("{provider} is not a registered provider: the chain refuses its bids"),
+            "register it on the chain, or correct provider.address",
         ),
         Err(error) => check(name, CheckOutcome::Skipped, error.to_string(), ""),
     }
 }
 
-async fn funded(shared: &Shared) -> DoctorCheck {
+async fn funded(chain: &ChainClient, provider: &Address, denom: &Denom) -> DoctorCheck {
     let name = "chain.balance";
-    match shared
-        .chain
-        .balance(&shared.provider, &shared.config.chain.denom)
-        .await
-    {
+    match chain.balance(provider, denom).await {
         Ok(coin) if coin.amount == 0 => check(
             name,
             CheckOutcome::Failed,
-            "the account is empty".to_owned(),
-            "send it coins for deposits and fees",
+            format!("the account {provider} has no {denom}: it can pay neither deposits nor fees"),
+            &format!("send {denom} to {provider}"),
         ),
         Ok(coin) => check(name, CheckOutcome::Ok, format!("{coin}"), ""),
         Err(error) => check(name, CheckOutcome::Skipped, error.to_string(), ""),

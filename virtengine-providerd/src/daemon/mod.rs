@@ -16,7 +16,7 @@ mod compare;
 mod compile;
 mod desk;
 mod follow;
-mod health;
+pub(crate) mod health;
 mod operator;
 mod outbox;
 mod reload;

@@ -27,6 +27,7 @@ const COMMANDS: &[&str] = &[
     "keys generate",
     "keys import",
     "keys status",
+    "keys set-policy",
     "keys test-sign",
     "logs",
     "doctor",
