@@ -22,7 +22,7 @@ pub struct BidEngine {
     pub bid_retry_delay: Duration,
     /// How often it is sent again.
     pub max_bid_retries: u32,
-    /// How often the configuration file and the provider record on chain are looked at for changes.
+    /// How often the configuration file is looked at for changes.
     #[serde(serialize_with = "duration_text")]
     pub config_poll_interval: Duration,
     /// How often open orders are compared with the journal, in case a block's events were missed.
