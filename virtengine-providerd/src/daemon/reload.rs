@@ -13,6 +13,8 @@ use crate::config::{self, Config};
 /// Looks at the file until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: CancellationToken) {
     let mut seen = shared.config.clone();
+    // What is wrong with the file is said once, not at every look.
+    let mut wrong = String::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep(seen.bid_engine.config_poll_interval) => {}
@@ -23,7 +25,7 @@ pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: Ca
             tokio::task::spawn_blocking(move || config::load(&path)).await
         };
         match read {
-            Ok(Ok(loaded)) if loaded.config == seen => {}
+            Ok(Ok(loaded)) if loaded.config == seen => wrong.clear(),
             Ok(Ok(loaded)) => {
                 match take(&shared, &loaded.config, &pace).await {
                     Ok(()) => {
@@ -39,7 +41,11 @@ pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: Ca
                 seen = loaded.config;
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "the configuration file is not valid; the old one stays")
+                let words = error.to_string();
+                if words != wrong {
+                    tracing::error!(error = %words, "the configuration file is not valid; the old one stays");
+                    wrong = words;
+                }
             }
             Err(_) => return,
         }
