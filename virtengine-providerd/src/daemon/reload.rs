@@ -29,10 +29,10 @@ pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: Ca
             Ok(Ok(loaded)) => {
                 match take(&shared, &loaded.config, &pace).await {
                     Ok(()) => {
-                        tracing::info!(path = %path.display(), "the configuration has changed and is in force")
+                        tracing::info!(path = %path.display(), "the configuration has changed and is in force");
                     }
                     Err(error) => {
-                        tracing::error!(%error, "the changed configuration cannot be used; the old one stays")
+                        tracing::error!(%error, "the changed configuration cannot be used; the old one stays");
                     }
                 }
                 for section in needs_restart(&seen, &loaded.config) {
