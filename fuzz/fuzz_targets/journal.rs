@@ -47,7 +47,10 @@ async fn used(path: &Path) -> Result<(), JournalError> {
     if let (true, Ok(position)) = (sound, committed) {
         let again = SqliteJournal::open(path, Options::default()).expect("a sound journal opens again");
         let after = Position(position.0 - 1);
-        let found = again.events(&EventQuery { after, ..query }).await.expect("it is read");
+        let found = again
+            .events(&EventQuery { after, ..query })
+            .await
+            .expect("it is read");
         assert_eq!(found, [(position, commit().events.remove(0))]);
         again.close().await;
     }

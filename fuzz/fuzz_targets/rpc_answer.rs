@@ -33,7 +33,11 @@ fuzz_target!(|answer: &[u8]| {
 
 fn refusal(codespace: &str, code: u32, log: &str) {
     let _ = classify(codespace, code, log);
-    let _ = (failed_message(log), expected_sequence(log), required_gas_price(log, "uve"));
+    let _ = (
+        failed_message(log),
+        expected_sequence(log),
+        required_gas_price(log, "uve"),
+    );
 }
 
 /// The answers to the questions of a provider; an answer that is read says the same after writing and reading it.

@@ -10,7 +10,10 @@ use virtengine_provider_core::time::Timestamp;
 const NOW: Timestamp = Timestamp::from_seconds(1_764_000_000);
 
 fuzz_target!(|request: &[u8]| {
-    let end = request.windows(2).position(|pair| pair == b"\n\n").unwrap_or(request.len());
+    let end = request
+        .windows(2)
+        .position(|pair| pair == b"\n\n")
+        .unwrap_or(request.len());
     let (head, rest) = request.split_at(end);
     let body = rest.get(2..).unwrap_or_default();
     let mut lines = head.split(|byte| *byte == b'\n');
@@ -22,7 +25,9 @@ fuzz_target!(|request: &[u8]| {
             Some((&line[..colon], &line[colon + 2..]))
         })
         .collect();
-    let provider = "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq".parse().expect("an address");
+    let provider = "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq"
+        .parse()
+        .expect("an address");
     let gate = Gate::new(provider, "virtengine-1".to_owned(), NOW).expect("there is no file");
     match gate.admit(&headers, method, path, body, NOW) {
         Err(error) => {

@@ -1,20 +1,19 @@
 //! What the fuzz targets share.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
-use tempfile::TempDir;
+use tempfile::{Builder, TempDir};
 
-/// A folder of its own, in memory where that is possible: targets that write files write them thousands of times a second.
+/// A folder of its own. `cargo xtask fuzz` puts it into memory (`TMPDIR`), since targets that write files write them hundreds of
+/// times a second, and removes it afterwards: a fuzz target never returns from its main function.
 ///
 /// # Panics
 /// When no folder can be made.
 #[must_use]
 pub fn folder() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    made.expect("a folder")
+    Builder::new()
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .expect("a folder")
 }

@@ -65,8 +65,10 @@ impl Fuzz {
         // New inputs go to the first corpus; the committed one is only read.
         let grown = folder.join("corpus").join(target);
         std::fs::create_dir_all(&grown).with_context(|| format!("making {}", grown.display()))?;
+        let scratch = Scratch::new()?;
         let mut command = nightly_fuzz();
         command
+            .env("TMPDIR", &scratch.0)
             .args(["run", "--fuzz-dir"])
             .arg(root().join("fuzz"))
             .arg("--target-dir")
@@ -89,6 +91,31 @@ impl Fuzz {
         }
         let home = std::env::var_os("HOME").context("HOME is not set; give --target-dir")?;
         Ok(Path::new(&home).join(".cache/virtengine-fuzz-target"))
+    }
+}
+
+/// A folder for the files that a target writes, in memory where there is such a place; it goes when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() {
+            memory.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        };
+        let folder = parent.join(format!("virtengine-fuzz-{}", std::process::id()));
+        std::fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            println!("{} could not be removed: {error}", self.0.display());
+        }
     }
 }
 
