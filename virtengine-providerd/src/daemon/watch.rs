@@ -11,7 +11,7 @@ use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::ports::adapter::Adapter;
 
 use super::desk::{DeskHandle, Stopping};
-use crate::provider::Fact;
+use crate::provider::{Fact, Provider};
 
 /// Back-end calls under way at once.
 const CONCURRENT: usize = 16;
@@ -29,7 +29,17 @@ pub(super) struct Rhythm {
     pub inventory: Duration,
 }
 
-/// Watches until `stop`; looks early when `at_once` says that something has changed.
+/// A workload that is there.
+struct Watched {
+    id: WorkloadId,
+    /// Whether its counters are read.
+    metered: bool,
+    /// Whether something is being done to it.
+    under_way: bool,
+}
+
+/// Watches until `stop`; when `at_once` says that something has changed, looks early at those that something is done to. All
+/// the others are looked at in their own time: many that change must not make many times many looks.
 pub(super) async fn run(
     adapter: Arc<dyn Adapter>,
     desk: DeskHandle,
@@ -38,6 +48,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut next_inventory = Instant::now();
+    let mut next_all = Instant::now();
     let mut next_count: BTreeMap<WorkloadId, Instant> = BTreeMap::new();
     loop {
         let round = async {
@@ -45,19 +56,12 @@ pub(super) async fn run(
                 inventory(&*adapter, &desk).await;
                 next_inventory = Instant::now() + rhythm.inventory;
             }
-            let watched = desk.ask(crate::provider::Provider::watched_workloads).await?;
-            next_count.retain(|id, _| watched.iter().any(|(watched, _)| watched == id));
-            let due: Vec<_> = watched
-                .iter()
-                .map(|(id, metered)| {
-                    let at = next_count.entry(id.clone()).or_insert_with(Instant::now);
-                    let count = *metered && Instant::now() >= *at;
-                    if count {
-                        *at = Instant::now() + rhythm.count;
-                    }
-                    (id.clone(), count)
-                })
-                .collect();
+            let all = Instant::now() >= next_all;
+            if all {
+                next_all = Instant::now() + rhythm.observe;
+            }
+            let watched = desk.ask(watched).await?;
+            let due = due(&watched, all, rhythm.count, &mut next_count);
             stream::iter(due)
                 .for_each_concurrent(CONCURRENT, |(id, count)| look(&*adapter, &desk, id, count))
                 .await;
@@ -68,11 +72,49 @@ pub(super) async fn run(
             () = stop.cancelled() => return,
         }
         tokio::select! {
-            () = tokio::time::sleep(rhythm.observe) => {}
+            () = tokio::time::sleep_until(next_all.into()) => {}
             () = at_once.notified() => {}
             () = stop.cancelled() => return,
         }
     }
+}
+
+fn watched(provider: &Provider) -> Vec<Watched> {
+    let there = provider.watched_workloads().into_iter();
+    there
+        .map(|(id, metered)| Watched {
+            under_way: provider
+                .workloads()
+                .get(&id)
+                .is_some_and(|tenancy| tenancy.machine.errand().is_some()),
+            id,
+            metered,
+        })
+        .collect()
+}
+
+/// Who is looked at in this round, and whose counters are read.
+fn due(
+    watched: &[Watched],
+    all: bool,
+    every: Duration,
+    next_count: &mut BTreeMap<WorkloadId, Instant>,
+) -> Vec<(WorkloadId, bool)> {
+    let now = Instant::now();
+    let mut known = std::mem::take(next_count);
+    let mut due = Vec::new();
+    for workload in watched {
+        let mut at = known.remove(&workload.id).unwrap_or(now);
+        let count = workload.metered && now >= at;
+        if count {
+            at = now + every;
+        }
+        next_count.insert(workload.id.clone(), at);
+        if all || workload.under_way || count {
+            due.push((workload.id.clone(), count));
+        }
+    }
+    due
 }
 
 async fn inventory(adapter: &dyn Adapter, desk: &DeskHandle) {

@@ -161,6 +161,8 @@ pub(crate) struct Set {
     pub(crate) block: Duration,
     /// Endpoints that the daemon knows.
     pub(crate) endpoints: usize,
+    /// Between two looks of the daemon at a workload, and at its own health.
+    pub(crate) look: Duration,
     /// Lines of `bid_engine`.
     pub(crate) bid_engine: &'static str,
 }
@@ -172,6 +174,7 @@ impl Default for Set {
             speed: 1,
             block: Duration::from_millis(100),
             endpoints: 1,
+            look: Duration::from_millis(250),
             bid_engine: "max_bids_per_minute: 1000\n  max_bids_per_hour: 10000\n  max_concurrent_bids: 20\n  order_poll_interval: 1s",
         }
     }
@@ -248,6 +251,11 @@ impl Stage {
         Pipeline::new(self.client.clone(), Arc::new(AccountKey::numbered(number))).unwrap()
     }
 
+    /// The provider's own account, in other hands than the daemon's.
+    pub(crate) fn provider_account(&self) -> Pipeline {
+        Pipeline::new(self.client.clone(), Arc::new(AccountKey::named("bob"))).unwrap()
+    }
+
     /// Waits for `blocks` more blocks.
     pub(crate) async fn blocks(&self, blocks: u64) -> u64 {
         let height = self.chain.height() + blocks;
@@ -301,17 +309,16 @@ logging: {{level: warn, file: \"{home}/provider.log\"}}
             .unwrap()
             .config;
         let heard = Arc::clone(&self.heard);
-        let quick = Duration::from_millis(250);
         let parts = Parts {
             config,
             keys: self.keys.clone(),
             clock: Arc::<StageClock>::clone(&self.clock),
             pace: Pace {
-                observe: quick,
-                count: Duration::from_secs(1),
+                observe: self.set.look,
+                count: self.set.look * 4,
                 inventory: Duration::from_secs(1),
                 tx_poll: Duration::from_millis(50),
-                health: quick,
+                health: self.set.look,
                 ..Pace::default()
             },
             dry_run: false,
