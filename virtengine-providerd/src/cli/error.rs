@@ -232,7 +232,7 @@ impl From<TenantError> for CliError {
 /// The causes of an error, outermost first; the first that says what to do decides.
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        let message = format!("{error:#}");
+        let message = said_once(&error);
         for cause in error.chain() {
             if let Some(key) = cause.downcast_ref::<KeyError>() {
                 return Self::new(key.exit_code(), "key", message, key.remedy());
@@ -249,6 +249,20 @@ impl From<anyhow::Error> for CliError {
         }
         Self::failed(message, "")
     }
+}
+
+/// The causes of an error, outermost first, without those that another one has quoted already.
+fn said_once(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string();
+        if message.is_empty() {
+            message = words;
+        } else if !message.contains(&words) {
+            message = format!("{message}: {words}");
+        }
+    }
+    message
 }
 
 impl From<ApiError> for CliError {

@@ -48,8 +48,15 @@ fn left_behind(query: OperatorLogQuery, context: &Context, socket: &std::path::P
     };
     let file = settings::log_file(context)?;
     let entries = read_log_files(&file, query).map_err(|error| CliError::file(&file, &error))?;
-    if entries.is_empty() {
+    if !file.exists() {
         return Err(not_running());
+    }
+    if entries.is_empty() {
+        let text = format!(
+            "(the daemon is not running; {} has no lines of this level)\n",
+            file.display()
+        );
+        return Answer::new(&entries, text);
     }
     answer(
         &entries,

@@ -425,23 +425,7 @@ async fn open_faces(shared: &Arc<Shared>) -> anyhow::Result<(HealthServer, Opera
     let api = Arc::new(operator::Operator::new(Arc::clone(shared)));
     let operator =
         OperatorServer::start(options, api, Arc::<HealthBoard>::clone(&shared.board), clock()).await?;
-    let tls = match &gateway.tls {
-        Some(tls) => TlsChoice::Files {
-            certificate: tls.cert.clone(),
-            key: tls.key.clone(),
-        },
-        None if gateway.listen.ip().is_loopback() => TlsChoice::Off,
-        None => TlsChoice::SelfSigned {
-            directory: shared.config.storage.dir.join("tls"),
-            names: shared
-                .config
-                .provider
-                .host_uri
-                .iter()
-                .filter_map(|uri| host_of(uri))
-                .collect(),
-        },
-    };
+    let tls = tls(&shared.config);
     let mut options = TenantServerOptions::new(
         gateway.listen,
         tls,
@@ -454,9 +438,54 @@ async fn open_faces(shared: &Arc<Shared>) -> anyhow::Result<(HealthServer, Opera
     Ok((health, operator, tenants))
 }
 
+/// Plain HTTP never leaves this host: away from loopback there is a certificate, if need be one that we sign ourselves.
+fn tls(config: &Config) -> TlsChoice {
+    match &config.gateway.tls {
+        Some(tls) => TlsChoice::Files {
+            certificate: tls.cert.clone(),
+            key: tls.key.clone(),
+        },
+        None if config.gateway.listen.ip().is_loopback() => TlsChoice::Off,
+        None => TlsChoice::SelfSigned {
+            directory: config.storage.dir.join("tls"),
+            names: config
+                .provider
+                .host_uri
+                .iter()
+                .filter_map(|uri| host_of(uri))
+                .collect(),
+        },
+    }
+}
+
 /// The host of an address such as `https://provider.example:8443`.
 fn host_of(uri: &str) -> Option<String> {
     let authority = uri.split_once("://")?.1.split('/').next()?;
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
     (!host.is_empty()).then(|| host.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_are_served_in_the_clear_on_loopback_only() {
+        let of = |gateway: &str| {
+            let text =
+                format!("provider: {{host_uri: 'https://cloud.example:8443'}}\ngateway: {{{gateway}}}\n");
+            tls(&crate::config::parse(text.as_bytes(), &|_| None).unwrap())
+        };
+        assert!(matches!(of(""), TlsChoice::Off));
+        assert!(matches!(of("listen: '127.0.0.2:1'"), TlsChoice::Off));
+        assert!(matches!(of("listen: '[::1]:1'"), TlsChoice::Off));
+        for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
+            let TlsChoice::SelfSigned { names, .. } = of(&format!("listen: '{listen}'")) else {
+                panic!("{listen} is served in the clear");
+            };
+            assert_eq!(names, ["cloud.example"]);
+        }
+        let files = of("listen: '127.0.0.1:1', tls: {cert: /c, key: /k}");
+        assert!(matches!(files, TlsChoice::Files { .. }));
+    }
 }
