@@ -173,7 +173,7 @@ fn storage(report: &mut DoctorReport, configured: bool, context: &Context) {
 /// The directory itself, or the nearest one above it that is there: the daemon makes the rest.
 fn writable(dir: &Path) -> Result<String, String> {
     let nearest = dir.ancestors().find(|path| path.symlink_metadata().is_ok());
-    let nearest = nearest.unwrap_or(Path::new("/"));
+    let nearest = nearest.unwrap_or_else(|| Path::new("/"));
     let wrong = |problem: String| {
         let of = if nearest == dir {
             String::new()
