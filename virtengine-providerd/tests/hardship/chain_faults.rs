@@ -249,7 +249,7 @@ async fn sequence_shift_by_outside_send() {
     let outside = stage.provider_account();
     let to = AccountKey::numbered(0).address();
     let send = Message::BankSend { to, amount: coin(7) };
-    land(&outside, &[send.clone()]).await;
+    land(&outside, std::slice::from_ref(&send)).await;
     land(&outside, &[send]).await;
     let second = one(&stage, 1001).await;
     stage.bid_on(&second, SOON).await;
