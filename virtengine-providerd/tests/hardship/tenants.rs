@@ -115,7 +115,11 @@ impl Visitor {
                 Err(error) => return answers.lock().unwrap().wrong.push(format!("upload: {error}")),
             };
             let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+            let body = answer
+                .into_body()
+                .collect()
+                .await
+                .map(http_body_util::Collected::to_bytes);
             {
                 let mut answers = answers.lock().unwrap();
                 *answers.upload.entry(status).or_default() += 1;
@@ -156,7 +160,11 @@ impl Visitor {
         if status == 200 {
             return Some(answer.into_body());
         }
-        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
         if !(matches!(status, 429 | 503) && body.as_ref().is_ok_and(|body| is_refusal(body))) {
             note(format!("logs: {status} {body:?}"));
         }
