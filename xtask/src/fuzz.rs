@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::run::{root, step};
+use crate::run::{output, root, step};
 
 /// One input takes longer than this, in seconds: a finding.
 const INPUT_SECONDS_MAX: u32 = 10;
@@ -45,9 +45,10 @@ impl Fuzz {
             &self.targets
         };
         let folder = self.folder()?;
+        let programs = build(&folder)?;
         let mut findings = Vec::new();
         for target in chosen {
-            if let Err(error) = self.fuzz(target, &folder) {
+            if let Err(error) = self.fuzz(target, &programs, &folder) {
                 println!("{error:#}");
                 findings.push(target.as_str());
             }
@@ -61,23 +62,22 @@ impl Fuzz {
         );
     }
 
-    fn fuzz(&self, target: &str, folder: &Path) -> Result<()> {
+    /// Runs the program itself, so that all targets are of the same state of the sources.
+    fn fuzz(&self, target: &str, programs: &Path, folder: &Path) -> Result<()> {
         // New inputs go to the first corpus; the committed one is only read.
         let grown = folder.join("corpus").join(target);
-        std::fs::create_dir_all(&grown).with_context(|| format!("making {}", grown.display()))?;
+        let artifacts = root().join("fuzz/artifacts").join(target);
+        for made in [&grown, &artifacts] {
+            std::fs::create_dir_all(made).with_context(|| format!("making {}", made.display()))?;
+        }
         let scratch = Scratch::new()?;
-        let mut command = nightly_fuzz();
+        let mut command = Command::new(programs.join(target));
         command
             .env("TMPDIR", &scratch.0)
-            .args(["run", "--fuzz-dir"])
-            .arg(root().join("fuzz"))
-            .arg("--target-dir")
-            .arg(folder)
-            // There is no unsafe code of ours; without it, a target runs several times as often.
-            .args(["--sanitizer", "none", target])
             .arg(&grown)
             .arg(root().join("fuzz/corpus").join(target))
-            .arg("--")
+            // A trailing slash says that it is a folder.
+            .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .arg(format!("-max_total_time={}", self.seconds))
             .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
@@ -92,6 +92,25 @@ impl Fuzz {
         let home = std::env::var_os("HOME").context("HOME is not set; give --target-dir")?;
         Ok(Path::new(&home).join(".cache/virtengine-fuzz-target"))
     }
+}
+
+/// Builds all targets; the folder with their programs.
+fn build(folder: &Path) -> Result<PathBuf> {
+    let about = output(Command::new("rustup").args(["run", "nightly", "rustc", "-vV"]))?;
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not say what machine this is")?;
+    let mut command = nightly_fuzz();
+    command
+        .args(["build", "--fuzz-dir"])
+        .arg(root().join("fuzz"))
+        .arg("--target-dir")
+        .arg(folder)
+        // There is no unsafe code of ours; without it, a target runs several times as often.
+        .args(["--sanitizer", "none", "--target", host]);
+    step("build the fuzz targets", &mut command)?;
+    Ok(folder.join(host).join("release"))
 }
 
 /// A folder for the files that a target writes, in memory where there is such a place; it goes when this is dropped.
