@@ -68,7 +68,7 @@ impl Bench {
                 bail!("{ours} or {theirs} did not run");
             };
             let ratio = theirs_nanos / ours_nanos;
-            println!("{ours:<40} {ours_nanos:>9.1} ns {theirs_nanos:>11.1} ns {ratio:>7.0}×");
+            println!("{ours:<40} {ours_nanos:>9.1} ns {theirs_nanos:>11.1} ns {ratio:>7.1}×");
         }
         Ok(())
     }
