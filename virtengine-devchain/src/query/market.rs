@@ -4,7 +4,7 @@ use crate::query::page::{check_filter, cut, order_fits, text_fits};
 use crate::query::{Reply, reply};
 use crate::rules::{escrow, market, payment};
 use crate::state::amount::{DENOM, coin};
-use crate::state::context::Context;
+use crate::state::context::{Context, decode};
 use crate::state::failure::{Failure, market as errors, other};
 use crate::state::keys::{self, order_of};
 use crate::wire::{mv1, mv5, pv4};
@@ -51,21 +51,32 @@ pub(super) fn answer(ctx: &mut Context<'_>, path: &str, data: &[u8]) -> Option<R
     })
 }
 
+/// What filters look at. The whole record is read for the orders of one page alone, so that many orders are not read for each.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OrderHead {
+    #[prost(message, optional, tag = "1")]
+    id: Option<mv1::OrderId>,
+    #[prost(enumeration = "mv5::order::State", tag = "2")]
+    state: i32,
+}
+
 fn orders(ctx: &mut Context<'_>, q: mv5::QueryOrdersRequest) -> Result<mv5::QueryOrdersResponse, Failure> {
     let f = q.filters.unwrap_or_default();
     check_filter(&f.state, &["open", "active", "closed"], q.pagination.as_ref())?;
-    let mut all: Vec<mv5::Order> = ctx.list(b"order/")?;
-    all.retain(|o| {
-        order_fits(
-            &o.id.clone().unwrap_or_default(),
-            &f.owner,
-            f.dseq,
-            f.gseq,
-            f.oseq,
-        ) && text_fits(&f.state, o.state().as_str_name())
-    });
-    all.sort_by_key(|o| o.state);
-    let (orders, page) = cut(all, q.pagination);
+    let mut all = Vec::new();
+    for record in ctx.list_raw(b"order/")? {
+        let head: OrderHead = decode(&record)?;
+        let id = head.id.as_ref();
+        let fits = id.is_none_or(|id| order_fits(id, &f.owner, f.dseq, f.gseq, f.oseq))
+            && text_fits(&f.state, head.state().as_str_name());
+        if fits {
+            all.push((head.state, record));
+        }
+    }
+    all.sort_by_key(|(state, _)| *state);
+    let (some, page) = cut(all, q.pagination);
+    let orders = some.iter().map(|(_, record)| decode(record));
+    let orders = orders.collect::<Result<Vec<mv5::Order>, Failure>>()?;
     Ok(mv5::QueryOrdersResponse {
         orders,
         pagination: Some(page),

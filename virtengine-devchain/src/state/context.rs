@@ -67,6 +67,11 @@ impl Context<'_> {
 
     /// All records whose key starts with `prefix`.
     pub(crate) fn list<M: Message + Default>(&mut self, prefix: &[u8]) -> Result<Vec<M>, Failure> {
+        self.list_raw(prefix)?.iter().map(|bytes| decode(bytes)).collect()
+    }
+
+    /// The same, not decoded.
+    pub(crate) fn list_raw(&mut self, prefix: &[u8]) -> Result<Vec<Bytes>, Failure> {
         let mut out = Vec::new();
         for (key, value) in self.store.scan(prefix) {
             self.gas.consume(gas::ITERATE, "IterNextFlat")?;
@@ -74,7 +79,7 @@ impl Context<'_> {
                 gas::READ_BYTE.saturating_mul(size(key.len(), value.len())),
                 "ValuePerByte",
             )?;
-            out.push(decode(&value)?);
+            out.push(value);
         }
         Ok(out)
     }
@@ -109,6 +114,6 @@ impl Context<'_> {
     }
 }
 
-fn decode<M: Message + Default>(bytes: &Bytes) -> Result<M, Failure> {
+pub(crate) fn decode<M: Message + Default>(bytes: &Bytes) -> Result<M, Failure> {
     M::decode(bytes.as_ref()).map_err(|e| Failure::panic(format!("corrupt record: {e}")))
 }

@@ -18,7 +18,10 @@ use crate::provider::Fact;
 /// Pause before a block whose orders could not be fetched is tried again.
 const FETCH_RETRY: Duration = Duration::from_millis(500);
 
-/// Follows until `stop`. `compare` is notified when blocks are missing for good.
+/// Orders that a block may name to be asked for one by one. The picture of a comparison has more of them sooner.
+const ORDERS_PER_BLOCK: usize = 500;
+
+/// Follows until `stop`. `compare` is notified when blocks are missing for good, or name more than is asked for here.
 pub(super) async fn run(
     mut follower: Follower,
     chain: Arc<dyn ChainQuery>,
@@ -34,12 +37,16 @@ pub(super) async fn run(
         };
         match next {
             Ok(FollowerEvent::Block(block)) => {
+                let many = has_many_orders(&block);
                 let taken = tokio::select! {
                     taken = hand_in(block, &*chain, &desk, &provider) => taken,
                     () = stop.cancelled() => return,
                 };
                 if let Err(NotTaken::Stopping(_)) = taken {
                     return;
+                }
+                if many {
+                    compare.notify_one();
                 }
             }
             Ok(FollowerEvent::Gap { from, to }) => {
@@ -77,12 +84,19 @@ async fn hand_in(
     }
 }
 
+fn has_many_orders(block: &Block) -> bool {
+    let created = |event: &&MarketEvent| matches!(event, MarketEvent::OrderCreated { .. });
+    block.events.iter().filter(created).count() > ORDERS_PER_BLOCK
+}
+
 type Named = (Vec<Order>, Vec<(Lease, Deployment)>);
 
 async fn complete(block: &Block, chain: &dyn ChainQuery, us: &Address) -> Result<Named, ChainError> {
     let (mut orders, mut leases) = (Vec::new(), Vec::new());
+    let many = has_many_orders(block);
     for event in &block.events {
         match event {
+            MarketEvent::OrderCreated { .. } if many => {}
             MarketEvent::OrderCreated { id } => match chain.order(id).await {
                 Ok(order) if order.state == OrderState::Open => orders.push(order),
                 // Closed or gone by now: later blocks say so.

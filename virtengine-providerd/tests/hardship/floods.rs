@@ -174,3 +174,47 @@ async fn ten_thousand_open_orders_are_all_decided_within_the_limits_over_a_resta
     assert!(end.saturating_sub(full) <= GROWTH_MIB_MAX, "{full} → {end} MiB");
     stage.strike().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_block_with_more_orders_than_fit_into_one_commit_is_worked_through() {
+    let senders = 42;
+    let stage = Stage::set(Set {
+        tenants: senders,
+        bid_engine: "max_bids_per_minute: 10\n  order_poll_interval: 5s",
+        ..Set::default()
+    })
+    .await;
+    let life = stage.start().await;
+    until("the first block", Duration::from_secs(5), || async {
+        (life.height().await.0 > 0).then_some(())
+    })
+    .await;
+    let pulse = Pulse::feel(life.daemon.health_address());
+    let begun = Instant::now();
+    stage.hold_blocks(true);
+    let released = async {
+        until("every transaction to wait", Duration::from_secs(20), || async {
+            (stage.chain.waiting() == senders).then_some(())
+        })
+        .await;
+        stage.hold_blocks(false);
+        stage.chain.height() + 1
+    };
+    let (orders, height) = tokio::join!(flood(&stage, senders, 10_500), released);
+    assert_eq!(orders.len(), 10_500);
+    println!("{:?}: on chain in block {height}", begun.elapsed());
+    all_known(&life, &orders, Duration::from_secs(20)).await;
+    println!("{:?}: all known", begun.elapsed());
+    until(
+        "the block to be worked through",
+        Duration::from_secs(20),
+        || async { (life.height().await.0 > height).then_some(()) },
+    )
+    .await;
+    println!("{:?}: worked through", begun.elapsed());
+    pulse.assert_steady("with a block of 10,500 orders");
+    let census = count(&life, &orders).await;
+    assert_eq!(census.get("lost"), None, "{census:?}");
+    life.stop().await;
+    stage.strike().await;
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -193,6 +193,7 @@ pub(crate) struct Stage {
     set: Set,
     home: tempfile::TempDir,
     ticker: tokio::task::JoinHandle<()>,
+    held: Arc<AtomicBool>,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -211,6 +212,7 @@ impl Stage {
         for _ in 0..set.endpoints {
             endpoints.push(chain.extra_endpoint().await.unwrap());
         }
+        let held = Arc::new(AtomicBool::new(false));
         let backend_config = memory::Config {
             capacity: Resources {
                 cpu_millis: 100_000_000,
@@ -222,7 +224,13 @@ impl Stage {
         };
         let plain: Arc<dyn Clock> = Arc::<StageClock>::clone(&clock);
         Self {
-            ticker: tokio::spawn(tick(Arc::clone(&chain), Arc::clone(&clock), set.block)),
+            ticker: tokio::spawn(tick(
+                Arc::clone(&chain),
+                Arc::clone(&clock),
+                set.block,
+                Arc::clone(&held),
+            )),
+            held,
             client: client(&chain.rpc_url(), &set),
             chain,
             endpoints,
@@ -254,6 +262,11 @@ impl Stage {
     /// The provider's own account, in other hands than the daemon's.
     pub(crate) fn provider_account(&self) -> Pipeline {
         Pipeline::new(self.client.clone(), Arc::new(AccountKey::named("bob"))).unwrap()
+    }
+
+    /// No block is made while it is held: what is sent meanwhile comes in one block.
+    pub(crate) fn hold_blocks(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
     }
 
     /// Waits for `blocks` more blocks.
@@ -507,11 +520,14 @@ fn provider_keys(clock: &dyn Clock) -> Keys {
 }
 
 /// Makes blocks in the stage's time.
-async fn tick(chain: Arc<Devchain>, clock: Arc<StageClock>, every: Duration) {
+async fn tick(chain: Arc<Devchain>, clock: Arc<StageClock>, every: Duration, held: Arc<AtomicBool>) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if held.load(Ordering::SeqCst) {
+            continue;
+        }
         let time = BlockTime::from_millis(clock.now().as_millis());
         let time = time.max(chain.time().plus(Duration::from_nanos(1)));
         chain.advance_to(time).unwrap();
