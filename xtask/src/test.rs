@@ -33,13 +33,7 @@ pub(crate) fn all() -> Result<()> {
     let mut doctests = cargo(&["test", "--quiet", "--workspace", "--doc"]);
     step("doctests", &mut doctests)?;
     drop(peers);
-    let mut docs = cargo(&[
-        "doc",
-        "--quiet",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ]);
+    let mut docs = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
     step("docs", docs.env("RUSTDOCFLAGS", "-D warnings"))?;
     timed("deny", deny)
 }
