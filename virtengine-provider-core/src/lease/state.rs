@@ -144,7 +144,7 @@ impl Lease {
         }
     }
 
-    /// When [`Command::Tick`] has something to do.
+    /// When [`Command::Tick`](super::Command::Tick) has something to do.
     #[must_use]
     pub const fn next_deadline(&self) -> Option<Timestamp> {
         match self.phase {
