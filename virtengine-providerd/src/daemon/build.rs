@@ -394,6 +394,7 @@ async fn start_loops(
         clock: Arc::clone(&shared.clock),
         tx_poll: pace.tx_poll,
         look,
+        turn: tokio::sync::Mutex::default(),
     };
     loops.spawn(carry::run(Arc::new(hands), stop.clone()));
     Ok(())

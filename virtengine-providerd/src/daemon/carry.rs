@@ -2,9 +2,9 @@
 //! means that it is carried out again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use virtengine_provider_core::id::WorkloadId;
@@ -34,6 +34,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How long the final counters are asked for. After that the final record says that they are missing, and the tear-down goes
 /// on: a back end that has lost them will not find them.
 const FINAL_COUNTERS_WITHIN: Duration = Duration::from_secs(3600);
+/// Between two sendings of a transaction that has not landed.
+const RESEND: Duration = Duration::from_secs(2);
 /// How long a transaction may wait for a block: see [`TxSender::sign`].
 const TX_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -56,6 +58,9 @@ pub(super) struct Hands {
     pub tx_poll: Duration,
     /// Wakes whoever observes workloads, when the adapter has done something to one.
     pub look: Arc<Notify>,
+    /// Held from the signature of a transaction until it is sent for the first time: the account's sequence must reach the chain
+    /// in order.
+    pub turn: Mutex<()>,
 }
 
 /// A [`TxSender`] that can be shown.
@@ -282,6 +287,7 @@ impl Hands {
             let effect = effect.clone();
             self.desk.ask(move |p| p.signed_tx(&effect)).await?
         };
+        let turn = self.turn.lock().await;
         let tx = match known {
             Some(tx) => tx,
             None => match self.sign(&**sender, messages).await {
@@ -305,7 +311,9 @@ impl Hands {
                 Err(rejection) => return self.settled(effect, TxOutcome::Rejected(rejection)).await,
             },
         };
-        let outcome = self.until_settled(&**sender, &tx).await;
+        let sent = sender.broadcast(&tx).await;
+        drop(turn);
+        let outcome = self.until_settled(&**sender, &tx, sent).await;
         self.settled(effect, outcome).await
     }
 
@@ -336,30 +344,42 @@ impl Hands {
         }
     }
 
-    async fn until_settled(&self, sender: &dyn TxSender, tx: &SignedTx) -> TxOutcome {
-        let mut sent = false;
+    /// Asks until it has landed or cannot land any more. It is sent again and again meanwhile: the chain may have refused it only
+    /// because one before it was not there yet, and a node that has it answers so.
+    async fn until_settled(
+        &self,
+        sender: &dyn TxSender,
+        tx: &SignedTx,
+        mut sent: Result<(), ChainError>,
+    ) -> TxOutcome {
+        let mut resend_at = Instant::now() + RESEND;
         loop {
-            if !sent {
-                match sender.broadcast(tx).await {
-                    Ok(()) => sent = true,
-                    // Refused at the door, but an earlier broadcast of the same bytes may have got in: only the outcome tells.
-                    Err(ChainError::Rejected(rejection)) => match sender.outcome(tx).await {
-                        Ok(TxOutcome::Unknown) | Err(_) if rejection.kind == RejectKind::SequenceMismatch => {
-                        }
-                        Ok(TxOutcome::Unknown) => return TxOutcome::Rejected(rejection),
-                        Ok(outcome) => return outcome,
-                        Err(error) => tracing::warn!(tx = %tx.hash, %error, "the outcome is not known yet"),
-                    },
-                    Err(error) => {
-                        tracing::warn!(tx = %tx.hash, %error, "a transaction could not be sent yet");
-                    }
+            let refused = match &sent {
+                Ok(()) => None,
+                Err(ChainError::Rejected(rejection)) if rejection.kind != RejectKind::SequenceMismatch => {
+                    Some(rejection.clone())
+                }
+                Err(error) => {
+                    tracing::debug!(tx = %tx.hash, %error, "a transaction is sent again");
+                    None
+                }
+            };
+            if refused.is_none() {
+                tokio::time::sleep(self.tx_poll).await;
+            }
+            match (sender.outcome(tx).await, refused) {
+                // Refused at the door, and no earlier sending of the same bytes got in.
+                (Ok(TxOutcome::Unknown), Some(rejection)) => return TxOutcome::Rejected(rejection),
+                (Ok(TxOutcome::Unknown), None) => {}
+                (Ok(outcome), _) => return outcome,
+                (Err(error), _) => {
+                    tracing::warn!(tx = %tx.hash, %error, "the outcome is not known yet");
+                    tokio::time::sleep(self.tx_poll).await;
                 }
             }
-            tokio::time::sleep(self.tx_poll).await;
-            match sender.outcome(tx).await {
-                Ok(TxOutcome::Unknown) => {}
-                Ok(outcome) => return outcome,
-                Err(error) => tracing::warn!(tx = %tx.hash, %error, "the outcome is not known yet"),
+            if sent.is_err() || Instant::now() >= resend_at {
+                sent = sender.broadcast(tx).await;
+                resend_at = Instant::now() + RESEND;
             }
         }
     }
