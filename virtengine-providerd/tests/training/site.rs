@@ -132,6 +132,22 @@ logging:\n  level: info\n"
     }
 }
 
+impl Drop for Site {
+    /// Workloads outlive the daemon, on purpose; those of a test that failed must not outlive the test.
+    fn drop(&mut self) {
+        let home = self.home.path().to_string_lossy().into_owned();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let ours = String::from_utf8_lossy(&command).contains(&home);
+            if let Some(pid) = pid.filter(|_| ours).and_then(rustix::process::Pid::from_raw) {
+                // Gone already: nothing to do.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+    }
+}
+
 pub(crate) fn finish(command: &mut Command) -> Ran {
     let output = command.output().unwrap();
     Ran {
