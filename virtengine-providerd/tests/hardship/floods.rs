@@ -175,6 +175,7 @@ async fn ten_thousand_open_orders_are_all_decided_within_the_limits_over_a_resta
     stage.strike().await;
 }
 
+#[ignore = "takes minutes: cargo test -p virtengine-providerd --test hardship -- --ignored"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_block_with_more_orders_than_fit_into_one_commit_is_worked_through() {
     let senders = 42;
