@@ -46,13 +46,18 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     within: Duration,
     mut look: impl FnMut() -> F,
 ) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        assert!(begun.elapsed() < within, "not within {within:?}: {what}");
-        tokio::time::sleep(LOOK).await;
+    };
+    // A look that itself hangs is over in time too.
+    match tokio::time::timeout(within, found).await {
+        Ok(found) => found,
+        Err(_) => panic!("not within {within:?}: {what}"),
     }
 }
 
@@ -161,6 +166,8 @@ pub(crate) struct Set {
     pub(crate) block: Duration,
     /// Endpoints that the daemon knows.
     pub(crate) endpoints: usize,
+    /// How long the daemon waits for an answer of an endpoint, in seconds.
+    pub(crate) patience_s: u32,
     /// Between two looks of the daemon at a workload, and at its own health.
     pub(crate) look: Duration,
     /// Lines of `bid_engine`.
@@ -174,6 +181,7 @@ impl Default for Set {
             speed: 1,
             block: Duration::from_millis(100),
             endpoints: 1,
+            patience_s: 1,
             look: Duration::from_millis(250),
             bid_engine: "max_bids_per_minute: 1000\n  max_bids_per_hour: 10000\n  max_concurrent_bids: 20\n  order_poll_interval: 1s",
         }
@@ -288,7 +296,7 @@ chain:
   endpoints: [{endpoints}]
   chain_id: {CHAIN_ID}
   block_time: {block_ms}ms
-  request_timeout: 1s
+  request_timeout: {patience_s}s
 bid_engine:
   {bid_engine}
 capacity:
@@ -310,6 +318,7 @@ logging: {{level: warn, file: \"{home}/provider.log\"}}
             provider = self.provider(),
             endpoints = endpoints.join(", "),
             bid_engine = self.set.bid_engine,
+            patience_s = self.set.patience_s,
         );
         let path = self.home.path().join("provider.yaml");
         std::fs::write(&path, text).unwrap();
