@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use virtengine_bid::Book;
-use virtengine_provider_core::id::OrderId;
+use virtengine_provider_core::id::{DeploymentId, OrderId};
 use virtengine_provider_core::market::GroupSpec;
 use virtengine_provider_core::money::Decimal;
 use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
@@ -12,7 +13,7 @@ use virtengine_provider_core::time::Timestamp;
 use virtengine_providerd::provider::Provider;
 
 use crate::pulse::{Pulse, resident_mib};
-use crate::support::{AccountKey, Life, Set, Stage, land, shop, until};
+use crate::support::{AccountKey, Life, Set, Stage, land, landed, shop, submit, until};
 
 /// Orders of one deployment: one per group.
 const GROUPS: u32 = 25;
@@ -56,21 +57,30 @@ fn servable() -> Vec<GroupSpec> {
     (0..GROUPS).map(group).collect()
 }
 
+/// What one sender orders, and the orders that come of it.
+fn deployments(
+    stage: &Stage,
+    sender: usize,
+    count: usize,
+    groups: fn() -> Vec<GroupSpec>,
+) -> (Vec<Message>, Vec<OrderId>) {
+    let owner = AccountKey::numbered(sender).address();
+    let dseqs = 1..=u64::try_from(count).unwrap().div_ceil(GROUPS.into());
+    let order = |dseq| (1..=GROUPS).map(move |gseq| (dseq, gseq));
+    let orders = dseqs.clone().flat_map(order);
+    let orders = orders.map(|(dseq, gseq)| OrderId::new(owner.clone(), dseq, gseq, 1));
+    let messages = dseqs.map(|dseq| stage.deployment(&owner, dseq, groups()));
+    (messages.collect(), orders.collect())
+}
+
 /// Puts `count` open orders on the chain, all senders at once.
-async fn flood(stage: &Stage, senders: usize, count: usize, groups: fn() -> Vec<GroupSpec>) -> Vec<OrderId> {
-    let mut orders = Vec::new();
-    let mut sending = tokio::task::JoinSet::new();
-    let each = count.div_ceil(senders);
-    for number in 0..senders {
-        let account = stage.account(number);
-        let owner = AccountKey::numbered(number).address();
-        let dseqs = 1..=u64::try_from(each).unwrap().div_ceil(GROUPS.into());
-        for dseq in dseqs.clone() {
-            orders.extend((1..=GROUPS).map(|gseq| OrderId::new(owner.clone(), dseq, gseq, 1)));
-        }
-        let messages: Vec<Message> = dseqs
-            .map(|dseq| stage.deployment(&owner, dseq, groups()))
-            .collect();
+async fn flood(stage: &Stage, senders: usize, count: usize) -> Vec<OrderId> {
+    let mut all = Vec::new();
+    let mut sending = JoinSet::new();
+    for sender in 0..senders {
+        let (messages, orders) = deployments(stage, sender, count.div_ceil(senders), mixed);
+        all.extend(orders);
+        let account = stage.account(sender);
         sending.spawn(async move {
             for some in messages.chunks(DEPLOYMENTS) {
                 land(&account, some).await;
@@ -80,39 +90,27 @@ async fn flood(stage: &Stage, senders: usize, count: usize, groups: fn() -> Vec<
     while let Some(sent) = sending.join_next().await {
         sent.unwrap();
     }
-    orders
+    all
 }
 
-/// Lets the transactions of all senders come in one block; answers its height.
-async fn in_one_block(stage: &Stage, senders: usize) -> u64 {
+/// Lets one transaction of each sender come in one block; answers its height.
+async fn in_one_block(stage: &Stage, of_each: Vec<Vec<Message>>) -> u64 {
     stage.hold_blocks(true);
-    until("every transaction to wait", Duration::from_secs(20), || async {
-        (stage.chain.waiting() == senders).then_some(())
-    })
-    .await;
+    let mut sending = JoinSet::new();
+    for (sender, messages) in of_each.into_iter().enumerate() {
+        let account = stage.account(sender);
+        sending.spawn(async move {
+            let tx = submit(&account, &messages).await;
+            (account, tx)
+        });
+    }
+    let sent = sending.join_all().await;
     let height = stage.chain.height() + 1;
     stage.hold_blocks(false);
+    for (account, tx) in sent {
+        landed(&account, &tx).await;
+    }
     height
-}
-
-/// Each sender closes all its deployments.
-async fn close_all(stage: &Stage, senders: usize, orders: &[OrderId]) {
-    let mut closing = tokio::task::JoinSet::new();
-    for number in 0..senders {
-        let account = stage.account(number);
-        let owner = AccountKey::numbered(number).address();
-        let deployments: std::collections::BTreeSet<_> = orders
-            .iter()
-            .filter(|order| *order.owner() == owner)
-            .map(|order| order.deployment().clone())
-            .collect();
-        let close = |id| Message::CloseDeployment { id };
-        let messages: Vec<Message> = deployments.into_iter().map(close).collect();
-        closing.spawn(async move { land(&account, &messages).await });
-    }
-    while let Some(closed) = closing.join_next().await {
-        closed.unwrap();
-    }
 }
 
 async fn worked_through(life: &Life, height: u64) {
@@ -173,7 +171,7 @@ async fn ten_thousand_open_orders_are_all_decided_within_the_limits_over_a_resta
     })
     .await;
     let begun = Instant::now();
-    let orders = flood(&stage, 10, 10_000, mixed).await;
+    let orders = flood(&stage, 10, 10_000).await;
     assert_eq!(orders.len(), 10_000);
     println!("{:?}: on chain, {} MiB", begun.elapsed(), resident_mib());
 
@@ -244,9 +242,13 @@ async fn one_block_with_more_orders_than_fit_into_one_commit_is_worked_through()
     .await;
     let pulse = Pulse::feel(life.daemon.health_address());
     let begun = Instant::now();
-    let flooding = flood(&stage, senders, 10_500, servable);
-    let (height, orders) = tokio::join!(in_one_block(&stage, senders), flooding);
+    let ordered: Vec<_> = (0..senders)
+        .map(|sender| deployments(&stage, sender, 250, servable))
+        .collect();
+    let (messages, orders): (Vec<_>, Vec<_>) = ordered.into_iter().unzip();
+    let orders = orders.concat();
     assert_eq!(orders.len(), 10_500);
+    let height = in_one_block(&stage, messages).await;
     println!("{:?}: on chain in block {height}", begun.elapsed());
     all_known(&life, &orders, Duration::from_secs(20)).await;
     println!("{:?}: all known", begun.elapsed());
@@ -255,7 +257,14 @@ async fn one_block_with_more_orders_than_fit_into_one_commit_is_worked_through()
     assert_eq!(census.get("lost"), None, "{census:?}");
 
     // All of them go away in one block.
-    let (height, ()) = tokio::join!(in_one_block(&stage, senders), close_all(&stage, senders, &orders));
+    let close = |sender| {
+        let owner = AccountKey::numbered(sender).address();
+        let id = |dseq| DeploymentId::new(owner.clone(), dseq);
+        (1..=10)
+            .map(|dseq| Message::CloseDeployment { id: id(dseq) })
+            .collect()
+    };
+    let height = in_one_block(&stage, (0..senders).map(close).collect()).await;
     println!("{:?}: closed in block {height}", begun.elapsed());
     worked_through(&life, height).await;
     println!("{:?}: worked through", begun.elapsed());

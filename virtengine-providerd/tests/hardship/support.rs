@@ -22,7 +22,7 @@ use virtengine_provider_core::id::{Address, Height, LeaseId, OrderId, WorkloadId
 use virtengine_provider_core::manifest::{self, ValidManifest};
 use virtengine_provider_core::market::{Bid, GroupSpec};
 use virtengine_provider_core::money::Coin;
-use virtengine_provider_core::ports::chain::{ChainQuery as _, Message, TxOutcome, TxSender as _};
+use virtengine_provider_core::ports::chain::{ChainQuery as _, Message, SignedTx, TxOutcome, TxSender as _};
 use virtengine_provider_core::ports::clock::Clock;
 use virtengine_provider_core::ports::signer::{Algorithm, PublicKey, SignError, Signer};
 use virtengine_provider_core::time::Timestamp;
@@ -471,16 +471,27 @@ impl Life {
 
 /// Sends and waits until it has landed.
 pub(crate) async fn land(account: &Pipeline, messages: &[Message]) {
+    let tx = submit(account, messages).await;
+    landed(account, &tx).await;
+}
+
+/// Sends; it waits for a block.
+pub(crate) async fn submit(account: &Pipeline, messages: &[Message]) -> SignedTx {
     let tx = account.sign(messages, Duration::ZERO).await.unwrap();
     account.broadcast(&tx).await.unwrap();
-    let landed = until("a transaction to land", Duration::from_secs(30), || async {
-        match account.outcome(&tx).await.unwrap() {
+    tx
+}
+
+/// Waits until it has landed.
+pub(crate) async fn landed(account: &Pipeline, tx: &SignedTx) {
+    let outcome = until("a transaction to land", Duration::from_secs(30), || async {
+        match account.outcome(tx).await.unwrap() {
             TxOutcome::Unknown => None,
             outcome => Some(outcome),
         }
     })
     .await;
-    assert!(matches!(landed, TxOutcome::Landed { .. }), "{landed:?}");
+    assert!(matches!(outcome, TxOutcome::Landed { .. }), "{outcome:?}");
 }
 
 pub(crate) fn shop() -> ValidManifest {
