@@ -8,8 +8,9 @@ use virtengine_provider_core::id::{LeaseId, OrderId, WorkloadId};
 use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
 use virtengine_providerd::provider::Purpose;
 
+use crate::account::{AccountKey, land};
 use crate::pulse::Pulse;
-use crate::support::{AccountKey, Life, Set, Stage, coin, land, shop, until};
+use crate::support::{Life, Set, Stage, coin, shop, until};
 
 /// How long the daemon may take to make up for a fault: an endpoint is given up after a second, and asked again after pauses.
 const SOON: Duration = Duration::from_secs(12);

@@ -12,8 +12,9 @@ use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
 use virtengine_provider_core::time::Timestamp;
 use virtengine_providerd::provider::Provider;
 
+use crate::account::{AccountKey, land, landed, submit};
 use crate::pulse::{Pulse, resident_mib};
-use crate::support::{AccountKey, Life, Set, Stage, land, landed, shop, submit, until};
+use crate::support::{Life, Set, Stage, shop, until};
 
 /// Orders of one deployment: one per group.
 const GROUPS: u32 = 25;

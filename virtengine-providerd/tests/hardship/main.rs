@@ -5,6 +5,7 @@
     reason = "helpers of tests are not inside test functions"
 )]
 
+mod account;
 mod chain_faults;
 mod floods;
 mod pulse;

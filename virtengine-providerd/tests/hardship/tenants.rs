@@ -19,8 +19,9 @@ use virtengine_provider_core::money::Price;
 use virtengine_provider_core::ports::chain::Message;
 use virtengine_provider_core::ports::clock::Clock as _;
 
+use crate::account::{AccountKey, StageClock, land};
 use crate::pulse::{Pulse, resident_mib};
-use crate::support::{AccountKey, Life, MANIFEST, Set, Stage, StageClock, coin, land, shop, until};
+use crate::support::{Life, MANIFEST, Set, Stage, coin, shop, until};
 
 /// A thousand leases. Accounts hold ten each: an account for each lease would only make the setting longer, and with ten the
 /// limit of streams per account is met as well as that of all.

@@ -1,0 +1,114 @@
+//! Accounts, the time that they live in, and their transactions.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use k256::ecdsa::signature::Signer as _;
+use sha2::{Digest as _, Sha256};
+use virtengine_chain::Pipeline;
+use virtengine_devchain::TestAccount;
+use virtengine_gateway::tenant::account_address;
+use virtengine_provider_core::id::Address;
+use virtengine_provider_core::ports::chain::{Message, SignedTx, TxOutcome, TxSender as _};
+use virtengine_provider_core::ports::clock::Clock;
+use virtengine_provider_core::ports::signer::{Algorithm, PublicKey, SignError, Signer};
+use virtengine_provider_core::time::Timestamp;
+
+use crate::support::until;
+
+/// A secp256k1 account key.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountKey(k256::ecdsa::SigningKey);
+
+impl AccountKey {
+    pub(crate) fn named(name: &str) -> Self {
+        let secret = hex::decode(TestAccount::named(name).unwrap().secret_key_hex).unwrap();
+        Self(k256::ecdsa::SigningKey::from_slice(&secret).unwrap())
+    }
+
+    /// The same for the same number.
+    pub(crate) fn numbered(number: usize) -> Self {
+        let secret = Sha256::digest(format!("tenant {number}"));
+        Self(k256::ecdsa::SigningKey::from_slice(&secret).unwrap())
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        account_address("ve", &self.public_key().bytes).unwrap()
+    }
+}
+
+#[async_trait]
+impl Signer for AccountKey {
+    fn public_key(&self) -> PublicKey {
+        PublicKey {
+            algorithm: Algorithm::Secp256k1,
+            bytes: self.0.verifying_key().to_sec1_point(true).as_bytes().to_vec(),
+        }
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature: k256::ecdsa::Signature = self.0.sign(message);
+        Ok(signature.to_vec())
+    }
+}
+
+/// The time of chain, daemon and tenants: runs `speed` times as fast as the host's, and can be moved on.
+#[derive(Debug)]
+pub(crate) struct StageClock {
+    begun: Instant,
+    from: Timestamp,
+    speed: u32,
+    skipped_ms: AtomicI64,
+}
+
+impl StageClock {
+    /// From now on, `speed` times as fast as the host's.
+    pub(crate) fn new(speed: u32) -> Self {
+        Self {
+            begun: Instant::now(),
+            from: virtengine_providerd::cli::SystemClock.now(),
+            speed,
+            skipped_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// An hour goes by in a moment.
+    pub(crate) fn skip(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap();
+        self.skipped_ms.fetch_add(by, Ordering::SeqCst);
+    }
+}
+
+impl Clock for StageClock {
+    fn now(&self) -> Timestamp {
+        let skipped = u64::try_from(self.skipped_ms.load(Ordering::SeqCst)).unwrap();
+        let gone = self.begun.elapsed() * self.speed;
+        self.from.plus(gone + Duration::from_millis(skipped))
+    }
+}
+
+/// Sends and waits until it has landed.
+pub(crate) async fn land(account: &Pipeline, messages: &[Message]) {
+    let tx = submit(account, messages).await;
+    landed(account, &tx).await;
+}
+
+/// Sends; it waits for a block.
+pub(crate) async fn submit(account: &Pipeline, messages: &[Message]) -> SignedTx {
+    let tx = account.sign(messages, Duration::ZERO).await.unwrap();
+    account.broadcast(&tx).await.unwrap();
+    tx
+}
+
+/// Waits until it has landed.
+pub(crate) async fn landed(account: &Pipeline, tx: &SignedTx) {
+    let outcome = until("a transaction to land", Duration::from_secs(30), || async {
+        match account.outcome(tx).await.unwrap() {
+            TxOutcome::Unknown => None,
+            outcome => Some(outcome),
+        }
+    })
+    .await;
+    assert!(matches!(outcome, TxOutcome::Landed { .. }), "{outcome:?}");
+}
