@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use virtengine_bid::Book;
+use virtengine_bid::book::DECISIONS_KEPT;
 use virtengine_provider_core::id::{DeploymentId, OrderId};
 use virtengine_provider_core::market::GroupSpec;
 use virtengine_provider_core::money::Decimal;
@@ -270,8 +271,11 @@ async fn one_block_with_more_orders_than_fit_into_one_commit_is_worked_through()
     worked_through(&life, height).await;
     println!("{:?}: worked through", begun.elapsed());
     pulse.assert_steady("with a block of 10,500 orders");
+    // The chain goes on listing orders of closed deployments as open (spec/chain.md B.5): those whose end is no longer
+    // remembered come in anew with each comparison, and no others.
+    let forgotten = u64::try_from(orders.len() - DECISIONS_KEPT).unwrap();
     let status = life.operator.bid_engine().await.unwrap();
-    assert_eq!(status.pending_orders, 0);
+    assert!(status.pending_orders <= forgotten, "{status:?}");
     life.stop().await;
     stage.strike().await;
 }
