@@ -1,12 +1,15 @@
 //! The level-triggered loop: what the chain says by itself, compared with what we believe. It repairs what events did not tell.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use virtengine_provider_core::id::{Address, OrderId};
-use virtengine_provider_core::market::{Deployment, Lease};
+use virtengine_bid::book::Stage;
+use virtengine_provider_core::id::{Address, DeploymentId, OrderId};
+use virtengine_provider_core::market::{Deployment, Lease, Order};
 use virtengine_provider_core::ports::chain::{ChainError, ChainQuery};
 
 use super::desk::{DeskHandle, NotTaken};
@@ -14,6 +17,8 @@ use crate::provider::{Comparison, Fact, Provider};
 
 /// Unknown leases that one comparison brings in at most, so that its consequences fit into one commit of the journal.
 const LEASES_PER_COMPARISON: usize = 1000;
+/// Deployments that are asked for at once.
+const DEPLOYMENTS_AT_ONCE: usize = 8;
 
 /// Compares every `interval` until `stop`.
 pub(super) async fn run(
@@ -24,9 +29,10 @@ pub(super) async fn run(
     at_once: Arc<Notify>,
     stop: CancellationToken,
 ) {
+    let mut closed = Closed::default();
     loop {
         let round = async {
-            let comparison = look(&*chain, &desk, &provider).await?;
+            let comparison = look(&*chain, &desk, &provider, &mut closed).await?;
             hand_in(comparison, &desk).await
         };
         tokio::select! {
@@ -83,11 +89,16 @@ fn unknown(provider: &Provider, orders: &[OrderId]) -> usize {
 }
 
 /// Asks the chain everything that a comparison needs. One failed question fails it whole: half a picture closes leases.
-async fn look(chain: &dyn ChainQuery, desk: &DeskHandle, provider: &Address) -> Result<Comparison, Failed> {
+async fn look(
+    chain: &dyn ChainQuery,
+    desk: &DeskHandle,
+    provider: &Address,
+    closed: &mut Closed,
+) -> Result<Comparison, Failed> {
     // What we believe is read first: what comes to be while we ask is then missing here, not there.
     let (believed_bids, believed_leases) = desk.ask(|p| (p.live_bids(), p.live_leases())).await?;
     let height = chain.head().await?.height;
-    let open_orders = chain.open_orders().await?;
+    let open_orders = closed.without(chain.open_orders().await?, chain, desk).await?;
     let bids = chain.bids_of(provider).await?;
     let active = chain.leases_of(provider).await?;
     let mut ended_bids = Vec::new();
@@ -138,6 +149,62 @@ async fn look(chain: &dyn ChainQuery, desk: &DeskHandle, provider: &Address) -> 
         leases,
         ended_leases,
     })
+}
+
+/// Deployments that are closed while the chain lists orders of theirs as open: it never closes those, and a bid on one can
+/// never become a lease (spec/chain.md B.5). What is closed stays closed, so each is asked for once.
+#[derive(Debug, Default)]
+struct Closed(BTreeSet<DeploymentId>);
+
+impl Closed {
+    /// Those of `listed` that can still become leases, as far as it matters: orders that wait to be decided are believed to.
+    /// If one of those is bid on, its deployment is asked for by the next comparison, and the bid is closed.
+    async fn without(
+        &mut self,
+        listed: Vec<Order>,
+        chain: &dyn ChainQuery,
+        desk: &DeskHandle,
+    ) -> Result<Vec<Order>, Failed> {
+        let (listed, doubtful) = desk
+            .ask(move |provider| {
+                let doubtful = doubtful(provider, &listed);
+                (listed, doubtful)
+            })
+            .await?;
+        let listed_of: BTreeSet<_> = listed.iter().map(|order| order.id.deployment()).collect();
+        self.0.retain(|id| listed_of.contains(id));
+        let ask = doubtful.into_iter().filter(|id| !self.0.contains(id));
+        let asked: Vec<_> = ask
+            .map(|id| async move { is_closed(chain, &id).await.map(|is| is.then_some(id)) })
+            .collect();
+        let mut answers = futures_util::stream::iter(asked).buffer_unordered(DEPLOYMENTS_AT_ONCE);
+        // Kept one by one: an endpoint that fails in the middle does not cost the answers before.
+        while let Some(answer) = answers.try_next().await? {
+            self.0.extend(answer);
+        }
+        let can_be_leased = |order: &Order| !self.0.contains(order.id.deployment());
+        Ok(listed.into_iter().filter(can_be_leased).collect())
+    }
+}
+
+/// Deployments of orders that we do not know, or that a bid of ours is open on.
+fn doubtful(provider: &Provider, listed: &[Order]) -> BTreeSet<DeploymentId> {
+    let book = provider.book();
+    let is_doubtful = |order: &&Order| match book.entry(&order.id).map(|entry| &entry.stage) {
+        None => book.record(&order.id).is_none(),
+        Some(stage) => matches!(stage, Stage::Live { .. }),
+    };
+    let doubtful = listed.iter().filter(is_doubtful);
+    doubtful.map(|order| order.id.deployment().clone()).collect()
+}
+
+/// A deployment that the chain does not know is no evidence: an endpoint may lag behind.
+async fn is_closed(chain: &dyn ChainQuery, id: &DeploymentId) -> Result<bool, ChainError> {
+    match chain.deployment(id).await {
+        Ok(deployment) => Ok(!deployment.active),
+        Err(ChainError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A lease with the deployment that it belongs to.

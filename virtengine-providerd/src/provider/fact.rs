@@ -119,7 +119,7 @@ pub struct Standing {
 pub struct Comparison {
     /// The height of all of it.
     pub height: Height,
-    /// Every open order.
+    /// Every open order whose deployment is not known to be closed.
     pub open_orders: Vec<Order>,
     /// Every open or active bid of ours.
     pub bids: Vec<Bid>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use virtengine_devchain::{EventFault, Fault, FaultKind, LostResults};
 use virtengine_provider_core::id::{LeaseId, OrderId, WorkloadId};
+use virtengine_provider_core::market::BidState;
 use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
 use virtengine_providerd::provider::Purpose;
 
@@ -370,4 +371,47 @@ async fn endblock_escrow_close_missed() {
         life.stop().await;
         stage.strike().await;
     }
+}
+
+async fn close_deployment(stage: &Stage, order: &OrderId) {
+    let id = order.deployment().clone();
+    land(&stage.account(0), &[Message::CloseDeployment { id }]).await;
+}
+
+/// The chain goes on listing them as open (spec/chain.md B.5); a bid on one costs a fee and can never become a lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_of_deployments_that_closed_before_the_first_start_get_no_bid() {
+    let stage = Stage::set(Set::default()).await;
+    let dead = one(&stage, 1000).await;
+    close_deployment(&stage, &dead).await;
+    let listed = stage.client.open_orders().await.unwrap();
+    assert!(listed.iter().any(|order| order.id == dead), "{listed:?}");
+
+    let life = stage.start().await;
+    let alive = one(&stage, 1001).await;
+    stage.bid_on(&alive, SOON).await;
+    // Several comparisons; it is one a second.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(stage.sendings(&dead), 0);
+    assert_eq!(stage.client.bids_on(&dead).await.unwrap(), []);
+    assert_one_bid_each(&stage, &[alive]).await;
+    life.stop().await;
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bid_on_a_deployment_whose_close_was_missed_is_closed_for_its_deposit() {
+    let stage = Stage::set(Set::default()).await;
+    let life = stage.start().await;
+    let order = one(&stage, 1000).await;
+    stage.bid_on(&order, SOON).await;
+    lose_results_from_now(&stage, LostResults::Empty);
+    close_deployment(&stage, &order).await;
+    until("the bid to be closed", SOON, || async {
+        let bids = stage.client.bids_on(&order).await.unwrap();
+        (bids.iter().all(|bid| bid.state == BidState::Closed)).then_some(())
+    })
+    .await;
+    life.stop().await;
+    stage.strike().await;
 }
