@@ -3,8 +3,8 @@
 use virtengine_provider_core::ports::journal::{Commit, JournalError};
 
 /// Most events, effects and finished effects together in one commit. A decision has a handful, a reconcile pass a few hundred.
-/// But one block can end every order that waits (100,000) and every bid, with up to five items each; what has been decided must
-/// be writable in one piece, or nothing is ever written again.
+/// But one block can end every order that waits, 100,000 with an item each, and what has been decided must be writable in one
+/// piece, or nothing is ever written again. The rest is room for bids (1,000 at most) and leases, with up to five items each.
 pub const COMMIT_ITEMS_MAX: usize = 500_000;
 /// Longest payload of one event or effect, in bytes. Manifests, the largest things journaled, end at 1 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,10 +1,11 @@
 //! What no event told, the comparison finds.
 
-use virtengine_bid::book::Stage;
+use virtengine_bid::book::{ORDERS_WAITING_MAX, Stage};
 use virtengine_provider_core::id::Height;
 use virtengine_provider_core::lease::Phase;
-use virtengine_provider_core::market::{Bid, BidState, CloseReason, LeaseState, MarketEvent};
+use virtengine_provider_core::market::{Bid, BidState, CloseReason, LeaseState, MarketEvent, Order};
 use virtengine_provider_core::ports::chain::{RejectKind, TxOutcome};
+use virtengine_store::limits::COMMIT_ITEMS_MAX;
 
 use super::fixture::{
     at, cores, deployment, inventory, lease, lease_id, manifest, no_key, order, order_id, price, provider,
@@ -274,4 +275,44 @@ fn an_order_that_the_old_prices_declined_is_bid_on_by_the_new_ones() {
         txs(&provider.decide(picture(), at(4)).unwrap()).is_empty(),
         "once"
     );
+}
+
+/// A provider whose book is as full as it gets, of orders that nothing has been decided on.
+fn full_book() -> Provider {
+    // Nothing is bid on before the back ends say what they have.
+    let mut provider = Provider::new(settings(cores(10), no_key())).unwrap();
+    let template = order(order_id(0), &manifest(1, "nginx"), 3);
+    let waiting = u64::try_from(ORDERS_WAITING_MAX).unwrap();
+    let dseqs: Vec<u64> = (1..=waiting).collect();
+    for some in dseqs.chunks(2000) {
+        let with_id = |dseq: &u64| Order {
+            id: order_id(*dseq),
+            ..template.clone()
+        };
+        // As old as the orders in it: what it does not show may be younger.
+        let seen = Comparison {
+            height: Height(3),
+            open_orders: some.iter().map(with_id).collect(),
+            ..Comparison::default()
+        };
+        provider.decide(Fact::Compared(Box::new(seen)), at(1)).unwrap();
+    }
+    assert_eq!(provider.book().entries().count(), ORDERS_WAITING_MAX);
+    provider
+}
+
+/// A decision that the journal refuses for its size would stop the desk for ever.
+#[test]
+fn a_full_book_that_ends_at_once_fits_into_one_commit() {
+    let mut provider = full_book();
+    let waiting = u64::try_from(ORDERS_WAITING_MAX).unwrap();
+    let close = |dseq| MarketEvent::DeploymentClosed {
+        id: order_id(dseq).deployment().clone(),
+    };
+    let events = (1..=waiting).map(close).collect();
+    let decision = provider.decide(block(9, events), at(2)).unwrap();
+    let items = decision.events.len() + decision.effects.len() + decision.done.len();
+    assert!(items >= ORDERS_WAITING_MAX, "{items}: not all of them ended");
+    assert!(items <= COMMIT_ITEMS_MAX, "{items} do not fit into one commit");
+    assert_eq!(provider.book().entries().count(), 0);
 }
