@@ -12,7 +12,7 @@ use virtengine_provider_core::ports::journal::{Commit, Journal, JournalError, Po
 use virtengine_provider_core::time::Timestamp;
 
 use super::outbox::Outbox;
-use crate::provider::{Event, Fact, Provider, Refused, Settings};
+use crate::provider::{Event, Fact, Planned, Provider, Refused, Settings};
 
 /// Facts that wait at most; senders wait when it is full (back-pressure, nothing is dropped).
 const QUEUE_LENGTH: usize = 1024;
@@ -142,7 +142,7 @@ impl fmt::Debug for Desk {
 struct Batch {
     commit: Commit,
     events: Vec<Event>,
-    planned: Vec<crate::provider::Planned>,
+    planned: Vec<Planned>,
     answers: Vec<(Option<Answer>, Result<(), Refused>)>,
     questions: Vec<Question>,
 }
@@ -188,7 +188,7 @@ impl Desk {
         }
         let mut unfinished = Vec::new();
         for stored in &recovered.outbox {
-            let planned = crate::provider::Planned::from_stored(stored)
+            let planned = Planned::from_stored(stored)
                 .map_err(|error| damaged(&format!("effect {}", stored.id), error))?;
             unfinished.push(planned);
         }
@@ -287,12 +287,8 @@ impl Desk {
             for event in &decision.events {
                 batch.commit.events.push(event.stored(now));
             }
-            for planned in &decision.effects {
-                match planned.stored() {
-                    Ok(stored) => batch.commit.effects.push(stored),
-                    Err(error) => tracing::error!(effect = planned.id, %error, "an effect cannot be written"),
-                }
-            }
+            let effects = decision.effects.iter().map(Planned::stored);
+            batch.commit.effects.extend(effects);
             self.outbox.remove(&decision.done);
             batch.commit.done.extend(decision.done);
             batch.commit.cursor = decision.cursor.or(batch.commit.cursor);

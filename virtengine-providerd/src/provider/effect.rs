@@ -170,17 +170,15 @@ impl Planned {
     }
 
     /// As it is stored.
-    ///
-    /// # Errors
-    /// The effect cannot be written as JSON, which no effect of ours is.
-    pub fn stored(&self) -> serde_json::Result<StoredEffect> {
-        Ok(StoredEffect {
+    #[must_use]
+    pub fn stored(&self) -> StoredEffect {
+        StoredEffect {
             id: self.id.clone(),
             kind: self.kind().to_owned(),
             subject: self.subject(),
             not_before: self.not_before,
-            payload: serde_json::to_vec(&self.effect)?,
-        })
+            payload: serde_json::to_vec(&self.effect).expect("effects have text keys and no failing parts"),
+        }
     }
 
     /// As it was stored.

@@ -79,15 +79,3 @@ fn a_fact_among_a_thousand_leases() {
         println!("{leases} leases: observation {observing:?}, block {blocks:?}");
     }
 }
-
-#[test]
-fn what_one_fact_costs_does_not_grow_with_the_number_of_leases() {
-    let cost = |leases: u64| {
-        let mut provider = busy(leases);
-        // The least of several is what the machine can do when nobody disturbs it.
-        let run = |_| measured(&mut provider, (0..200).map(|n| observed(n % leases, 4)));
-        (0..5).map(run).min().unwrap()
-    };
-    let (few, many) = (cost(8), cost(400));
-    assert!(many < few * 8, "{few:?} with 8 leases, {many:?} with 400");
-}

@@ -24,7 +24,7 @@ impl Journal {
             .extend(decision.events.iter().map(|event| event.stored(now)));
         self.outbox.retain(|planned| !decision.done.contains(&planned.id));
         for planned in &decision.effects {
-            let stored = planned.stored().unwrap();
+            let stored = planned.stored();
             let planned = Planned::from_stored(&stored).unwrap();
             match self.outbox.iter_mut().find(|other| other.id == planned.id) {
                 Some(other) => {
