@@ -15,19 +15,7 @@ use crate::proto::virtengine::deployment::v1beta4 as deployment;
 use crate::proto::virtengine::market::{v1, v1beta5 as market};
 use crate::proto::virtengine::provider::v1beta4 as provider;
 use crate::proto::virtengine::settlement::v1 as settlement;
-use crate::wire::{self, WireError};
-
-/// Keeps what can be read.
-fn readable<W, T>(what: &'static str, items: &[W], read: impl Fn(&W) -> Result<T, WireError>) -> Vec<T> {
-    let keep = |item| match read(item) {
-        Ok(item) => Some(item),
-        Err(error) => {
-            tracing::warn!(what, %error, "left out of a list: it cannot be read");
-            None
-        }
-    };
-    items.iter().filter_map(keep).collect()
-}
+use crate::wire::{self, readable};
 
 impl ChainClient {
     async fn bids(&self, filters: market::BidFilters) -> Result<Vec<Bid>, ChainError> {

@@ -94,6 +94,22 @@ fn required<'a, T>(field: &'static str, value: Option<&'a T>) -> Result<&'a T, W
     value.ok_or(WireError::Missing(field))
 }
 
+/// Keeps what can be read.
+pub(crate) fn readable<W, T>(
+    what: &'static str,
+    items: &[W],
+    read: impl Fn(&W) -> Result<T, WireError>,
+) -> Vec<T> {
+    let keep = |item| match read(item) {
+        Ok(item) => Some(item),
+        Err(error) => {
+            tracing::warn!(what, %error, "left out of a list: it cannot be read");
+            None
+        }
+    };
+    items.iter().filter_map(keep).collect()
+}
+
 pub(crate) fn hash(field: &'static str, bytes: &[u8]) -> Result<[u8; 32], WireError> {
     bytes
         .try_into()

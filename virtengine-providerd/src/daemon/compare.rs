@@ -198,11 +198,11 @@ fn doubtful(provider: &Provider, listed: &[Order]) -> BTreeSet<DeploymentId> {
     doubtful.map(|order| order.id.deployment().clone()).collect()
 }
 
-/// A deployment that the chain does not know is no evidence: an endpoint may lag behind.
+/// A deployment that the chain does not know is no evidence: an endpoint may lag behind. Nor is one that cannot be read.
 async fn is_closed(chain: &dyn ChainQuery, id: &DeploymentId) -> Result<bool, ChainError> {
     match chain.deployment(id).await {
         Ok(deployment) => Ok(!deployment.active),
-        Err(ChainError::NotFound(_)) => Ok(false),
+        Err(ChainError::NotFound(_) | ChainError::Malformed(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -101,6 +101,10 @@ async fn complete(block: &Block, chain: &dyn ChainQuery, us: &Address) -> Result
                 Ok(order) if order.state == OrderState::Open => orders.push(order),
                 // Closed or gone by now: later blocks say so.
                 Ok(_) | Err(ChainError::NotFound(_)) => {}
+                // What a tenant may put on the chain does not hold it up; lists leave such an order out, too.
+                Err(error @ ChainError::Malformed(_)) => {
+                    tracing::warn!(order = %id, %error, "an order gets no bid: it cannot be read");
+                }
                 Err(error) => return Err(error),
             },
             MarketEvent::LeaseCreated { id, .. } if id.provider == *us => {

@@ -1,15 +1,19 @@
 //! Accounts, the time that they live in, and their transactions.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use k256::ecdsa::signature::Signer as _;
+use prost_types::Any;
 use sha2::{Digest as _, Sha256};
-use virtengine_chain::Pipeline;
+use virtengine_chain::tx::{SignMode, TxParts};
+use virtengine_chain::{ChainClient, Pipeline};
 use virtengine_devchain::TestAccount;
 use virtengine_gateway::tenant::account_address;
-use virtengine_provider_core::id::Address;
+use virtengine_provider_core::id::{Address, Height, TxHash};
+use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::chain::{Message, SignedTx, TxOutcome, TxSender as _};
 use virtengine_provider_core::ports::clock::Clock;
 use virtengine_provider_core::ports::signer::{Algorithm, PublicKey, SignError, Signer};
@@ -111,4 +115,35 @@ pub(crate) async fn landed(account: &Pipeline, tx: &SignedTx) {
     })
     .await;
     assert!(matches!(outcome, TxOutcome::Landed { .. }), "{outcome:?}");
+}
+
+/// Sends messages that our own types cannot say, in one transaction, and waits until it has landed.
+pub(crate) async fn land_raw(client: &ChainClient, key: &AccountKey, messages: Vec<Any>) {
+    let sender = key.address();
+    let state = client.account(&sender).await.unwrap();
+    let fee: Coin = "100000uve".parse().unwrap();
+    let parts = TxParts {
+        messages,
+        timeout_height: 0,
+        memo: String::new(),
+        public_key: key.public_key(),
+        sequence: state.sequence,
+        gas_limit: 1_000_000,
+        fee: vec![fee.clone()],
+        fee_granter: None,
+        sign_mode: SignMode::Direct,
+    };
+    let unsigned = parts.build().unwrap();
+    let sign_bytes = unsigned.sign_bytes(&client.config().chain_id, state.number);
+    let tx_raw = unsigned.with_signature(key.sign(&sign_bytes).await.unwrap());
+    let tx = SignedTx {
+        hash: TxHash::of(&tx_raw),
+        sequence: state.sequence,
+        timeout_height: Height(u64::MAX),
+        fee,
+        tx_raw,
+    };
+    let account = Pipeline::new(client.clone(), Arc::new(key.clone())).unwrap();
+    account.broadcast(&tx).await.unwrap();
+    landed(&account, &tx).await;
 }
