@@ -418,7 +418,11 @@ impl TxSender for Pipeline {
     }
 
     async fn broadcast(&self, tx: &SignedTx) -> Result<(), ChainError> {
-        self.wait_for_room().await?;
+        // One that may wait in a mempool has its place there already; and to refuse it here would say that it cannot land.
+        let is_first = !self.state().sequences.may_have_been_sent(tx.sequence, &tx.hash);
+        if is_first {
+            self.wait_for_room().await?;
+        }
         let (answer, in_doubt) = self.push(tx).await;
         match answer {
             Ok(answer) if answer.code == 0 || (answer.codespace == "sdk" && answer.code == 19) => {

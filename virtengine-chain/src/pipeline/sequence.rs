@@ -60,12 +60,16 @@ impl Sequences {
 
     /// A node expects `expected`.
     pub(super) fn node_expects(&mut self, expected: u64) {
-        let mine = self.to_sign();
-        let behind_by_ours = expected < mine
-            && (expected.max(self.landed_below)..mine).all(|sequence| self.pending.contains_key(&sequence));
-        if !behind_by_ours {
+        if !self.lacks_only_ours(expected, self.to_sign(), |_| true) {
             self.next = Some(expected);
         }
+    }
+
+    /// Whether a node that expects `expected` would expect `sequence` if it had seen those that we have signed and `count`.
+    fn lacks_only_ours(&self, expected: u64, sequence: u64, count: impl Fn(&Pending) -> bool) -> bool {
+        expected < sequence
+            && (expected.max(self.landed_below)..sequence)
+                .all(|before| self.pending.get(&before).is_some_and(&count))
     }
 
     /// A transaction has been signed.
@@ -99,8 +103,14 @@ impl Sequences {
         }
     }
 
-    /// A node refused a transaction that nobody else has: its sequence is free again.
+    /// A node refused a transaction that nobody else has: its sequence is free again. Unless the node only lacks sent ones of ours
+    /// that come before: then it is the turn of those, and both are sent again. To give its sequence to another transaction
+    /// would set two on one place.
     pub(super) fn refused(&mut self, sequence: u64, hash: &TxHash, expected: Option<u64>) {
+        let is_early = |expected| self.lacks_only_ours(expected, sequence, |pending| pending.sent);
+        if expected.is_some_and(is_early) {
+            return;
+        }
         self.forget(sequence, hash);
         // Without a word of the node, the next signature asks for the account.
         self.next = expected;
@@ -162,6 +172,21 @@ mod tests {
         ours.landed(7, &hash(1));
         ours.node_expects(7);
         assert_eq!(ours.to_sign(), 8);
+    }
+
+    #[test]
+    fn a_sequence_is_not_given_away_while_one_before_it_is_on_its_way() {
+        let mut ours = at(5);
+        ours.signed(5, hash(1), Height(100));
+        ours.sent(5, hash(1), Height(100));
+        ours.signed(6, hash(2), Height(100));
+        // A node that has lost, or not yet seen, the first.
+        ours.refused(6, &hash(2), Some(5));
+        assert_eq!(ours.to_sign(), 7);
+        // The first can land no more: there is nothing to wait for.
+        ours.forget(5, &hash(1));
+        ours.refused(6, &hash(2), Some(5));
+        assert_eq!(ours.to_sign(), 5);
     }
 
     #[test]

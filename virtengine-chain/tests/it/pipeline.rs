@@ -431,3 +431,22 @@ async fn a_hot_key_acts_for_the_account_that_granted() {
     };
     assert_eq!(response_ids, ["usage-1-1", ""]);
 }
+
+#[tokio::test]
+async fn one_that_waits_for_a_block_that_does_not_come_is_sent_again_without_being_refused() {
+    let node = FakeNode::start().await;
+    let mut config = config(&[&node]);
+    config.txs_per_block = 2;
+    let pipeline = pipeline_with(config);
+    let tx = sign(&pipeline, 1).await;
+    for _ in 0..10 {
+        pipeline.broadcast(&tx).await.unwrap();
+    }
+    assert_eq!(pipeline.outcome(&tx).await.unwrap(), TxOutcome::Unknown);
+    // It took one place of the two.
+    let second = sign(&pipeline, 2).await;
+    pipeline.broadcast(&second).await.unwrap();
+    let third = sign(&pipeline, 3).await;
+    let refused = pipeline.broadcast(&third).await.unwrap_err();
+    assert_eq!(rejected(refused), RejectKind::RateLimited);
+}
