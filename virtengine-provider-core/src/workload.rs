@@ -34,8 +34,8 @@ impl WorkloadSpec {
     }
 }
 
-/// One service of a workload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One service of a workload. Its `Debug` leaves out what may hold the tenant's secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
     /// A DNS label, unique within the workload.
     pub name: String,
@@ -71,6 +71,22 @@ pub struct ServiceSpec {
     pub hooks: Hooks,
     /// Credentials for the image registry.
     pub credentials: Option<ImageCredentials>,
+}
+
+impl core::fmt::Debug for ServiceSpec {
+    /// Names of environment variables only; commands, arguments, probes and hooks may carry passwords as well.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ServiceSpec")
+            .field("name", &self.name)
+            .field("image", &self.image)
+            .field("kind", &self.kind)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("count", &self.count)
+            .field("cpu_millis", &self.cpu_millis)
+            .field("memory_bytes", &self.memory_bytes)
+            .field("gpus", &self.gpus)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServiceSpec {
@@ -243,5 +259,22 @@ impl core::fmt::Debug for ImageCredentials {
             .field("username", &self.username)
             .field("password", &"REDACTED")
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_hold_a_tenants_secrets_is_not_in_debug() {
+        let text = include_str!("../tests/manifests/secretive.yaml");
+        let manifest = crate::manifest::read(text.as_bytes()).unwrap();
+        let words = alloc::format!("{:?}", manifest.groups());
+        assert!(words.contains("PASSWORD"), "{words}");
+        for secret in ["sesame-env", "sesame-command", "sesame-argument"] {
+            assert!(text.contains(secret), "{secret}");
+            assert!(!words.contains(secret), "{secret} in {words}");
+        }
     }
 }

@@ -17,15 +17,25 @@ pub struct Group {
 }
 
 /// One service of a group: the workload's part, its price, and what only the chain's form of a manifest needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Service {
     pub(super) spec: ServiceSpec,
     pub(super) price: Option<Price>,
     pub(super) wire: Wire,
 }
 
+impl core::fmt::Debug for Service {
+    /// Without the chain's form, which repeats the environment: its values may be secrets of the tenant.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Service")
+            .field("spec", &self.spec)
+            .field("price", &self.price)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the canonical form of a manifest (spec/chain.md D.7) says beyond [`ServiceSpec`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Wire {
     /// An absent list and an empty one have different canonical forms.
     pub(super) command_given: bool,
