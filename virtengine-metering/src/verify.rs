@@ -29,6 +29,9 @@ pub enum Problem {
     /// It is of another workload, lease, provider, chain or deployment than the record before.
     #[error("it is about something else than the record before")]
     Subject,
+    /// Its rates, or what was allocated, are not those of the record before: they are agreed once, with the lease.
+    #[error("its rates or its allocation are not those of the record before")]
+    Terms,
     /// A record is missing, or there twice.
     #[error("its number is {found}, {expected} should follow")]
     Sequence {
@@ -184,6 +187,9 @@ fn check_link(before: &SignedRecord, signed: &SignedRecord) -> Result<(), Proble
     let (before, record) = (&before.record, &signed.record);
     if before.subject != record.subject {
         return Err(Problem::Subject);
+    }
+    if (&before.pricing, before.allocated) != (&record.pricing, record.allocated) {
+        return Err(Problem::Terms);
     }
     if before.kind == RecordKind::Final {
         return Err(Problem::AfterFinal);

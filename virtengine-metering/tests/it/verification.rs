@@ -1,8 +1,9 @@
 //! A tenant has the records and the public key, and nothing else.
 
+use virtengine_metering::charge::charges;
 use virtengine_metering::meter::Recorded;
 use virtengine_metering::record::RecordKind;
-use virtengine_metering::signed::SignedRecord;
+use virtengine_metering::signed::{SignedCharge, SignedRecord};
 use virtengine_metering::verify::{Problem, verify_chain, verify_chain_of_keys};
 use virtengine_provider_core::ports::signer::{Algorithm, PublicKey};
 use virtengine_provider_core::time::Timestamp;
@@ -184,6 +185,45 @@ fn a_cheating_provider_is_caught_by_the_links() {
         resign(&mut chain[0]);
     });
     assert_eq!(backwards, (0, Problem::Backwards));
+}
+
+/// Signs `chain` again from `first` on, every record linked to the one before, with the charges that follow from it.
+fn relink(chain: &mut [SignedRecord], first: usize) {
+    use ed25519_dalek::Signer;
+    for index in first..chain.len() {
+        chain[index].record.previous = chain[index - 1].record.digest();
+        let signed = &mut chain[index];
+        resign(signed);
+        let subject = signed.record.subject.clone();
+        for charge in charges(&signed.record).unwrap() {
+            let message = charge.signing_bytes(&subject.chain_id, &subject.provider);
+            let signature = key(7).sign(&message).to_bytes().to_vec();
+            signed.charges.push(SignedCharge { charge, signature });
+        }
+    }
+}
+
+#[test]
+fn rates_and_allocation_stay_those_of_the_first_record() {
+    type Change = fn(&mut SignedRecord);
+    let changes: [(&str, Change); 3] = [
+        ("rate", |r| {
+            r.record.pricing.agreed_cpu_rate = "2000".parse().unwrap()
+        }),
+        ("money", |r| r.record.pricing.denom = "uakt".parse().unwrap()),
+        ("allocation", |r| r.record.allocated.cpu_millis += 1),
+    ];
+    for (what, change) in changes {
+        let mut chain = chain();
+        chain[3..].iter_mut().for_each(change);
+        relink(&mut chain, 3);
+        assert!(verify_chain(&chain[3..], &public(&key(7))).is_ok(), "{what}");
+        let broken = verify_chain(&chain, &public(&key(7))).unwrap_err();
+        assert_eq!((broken.index, broken.problem), (3, Problem::Terms), "{what}");
+    }
+    let mut same = chain();
+    relink(&mut same, 3);
+    assert!(verify_chain(&same, &public(&key(7))).is_ok());
 }
 
 #[test]
