@@ -350,10 +350,12 @@ impl Metrics {
             .set(whole(count));
     }
 
-    /// A bid was decided, `after` its order was known.
-    pub fn bid_decided(&self, after: Duration) {
+    /// A bid was decided, `after` its order was known; `None` when nobody remembers when that was.
+    pub fn bid_decided(&self, after: Option<Duration>) {
         self.bids.inc();
-        self.bid_calculation.observe(after.as_secs_f64());
+        if let Some(after) = after {
+            self.bid_calculation.observe(after.as_secs_f64());
+        }
     }
 
     /// The chain answered to a bid; `status` is one of a fixed set of words, e.g. `success`, `rejected`.

@@ -235,7 +235,7 @@ fn metrics_parse_and_carry_the_names_of_the_dashboards() {
     metrics.deployment_failed("timeout");
     metrics.set_workloads(virtengine_gateway::api::WorkloadState::Running, 3);
     metrics.set_active_deployments("local", 3);
-    metrics.bid_decided(Duration::from_millis(3));
+    metrics.bid_decided(Some(Duration::from_millis(3)));
     metrics.bid_submitted("success");
     metrics.usage_record("success");
     metrics.cpu_metered("ve1/1", 1500);

@@ -7,31 +7,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use virtengine_chain::{ChainClient, Follower, Pipeline};
-use virtengine_gateway::health::{HealthBoard, HealthServer, HealthServerOptions};
+use virtengine_chain::{ChainClient, Pipeline};
+use virtengine_gateway::health::HealthBoard;
 use virtengine_gateway::log::LogRing;
 use virtengine_gateway::metrics::Metrics;
-use virtengine_gateway::operator::{OperatorServer, OperatorServerOptions};
-use virtengine_gateway::tenant::{Fingerprint, TenantServer, TenantServerOptions, TlsChoice};
+use virtengine_gateway::tenant::Fingerprint;
 use virtengine_provider_core::id::Address;
 use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::adapter::Adapter;
-use virtengine_provider_core::ports::chain::{ChainQuery, TxSender};
+use virtengine_provider_core::ports::chain::{ChainQuery as _, TxSender as _};
 use virtengine_provider_core::ports::clock::Clock;
 use virtengine_provider_core::ports::journal::Journal;
 use virtengine_store::{MemoryJournal, Options as StoreOptions, SqliteJournal};
 
-use super::carry::{self, Hands};
 use super::compile::{self, Pace};
 use super::desk::{Desk, DeskHandle, Witness};
+use super::faces::{self, Faces};
+use super::loops::Loops;
 use super::outbox::Outbox;
 use super::revenue::Revenue;
 use super::tally::Tally;
-use super::watch::{self, Rhythm};
-use super::{Keys, backend, compare, follow, health, operator, reload, settle, tenants};
+use super::{Keys, backend, carry, reload};
 use crate::config::Config;
 use crate::provider::Provider;
 
@@ -39,9 +36,7 @@ use crate::provider::Provider;
 const DEPOSIT_DEFAULT: u128 = 500_000;
 const ORDER_MAX_BIDS_DEFAULT: u32 = 20;
 /// How long the start waits for the chain; it goes on without it.
-const CHAIN_WAIT: Duration = Duration::from_secs(5);
-/// How long what is under way may take when the daemon stops.
-pub(super) const DRAIN: Duration = Duration::from_secs(20);
+pub(super) const CHAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// What a daemon is made of.
 pub struct Parts {
@@ -75,6 +70,8 @@ pub(super) struct Shared {
     /// As it was at the start.
     pub(super) config: Config,
     in_force: Mutex<Config>,
+    /// The chain's terms for bids: as it said last, or what is usual until it has.
+    bid_params: Mutex<(Coin, u32)>,
     pub(super) provider: Address,
     pub(super) desk: DeskHandle,
     pub(super) chain: ChainClient,
@@ -90,6 +87,8 @@ pub(super) struct Shared {
     pub(super) dry_run: bool,
     pub(super) started_at: virtengine_provider_core::time::Timestamp,
     pub(super) stop_asked: CancellationToken,
+    /// A part of the daemon has ended by itself.
+    fallen: CancellationToken,
 }
 
 impl Shared {
@@ -97,18 +96,25 @@ impl Shared {
     pub(super) fn in_force(&self) -> MutexGuard<'_, Config> {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Deposit and most bids per order; asks the chain, and knows the last answer. Whether the chain has answered just now is
+    /// beside them.
+    pub(super) async fn bid_params(&self) -> ((Coin, u32), bool) {
+        let asked = bid_params(&self.chain).await;
+        let is_current = asked.is_some();
+        let mut known = self.bid_params.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(params) = asked {
+            *known = params;
+        }
+        (known.clone(), is_current)
+    }
 }
 
 /// A running daemon.
 pub struct Daemon {
     shared: Arc<Shared>,
-    loops: TaskTracker,
-    stop_loops: CancellationToken,
-    desk_task: tokio::task::JoinHandle<()>,
-    stop_desk: CancellationToken,
-    health: HealthServer,
-    operator: OperatorServer,
-    tenants: TenantServer,
+    loops: Loops,
+    faces: Faces,
 }
 
 impl fmt::Debug for Daemon {
@@ -154,37 +160,29 @@ impl Daemon {
             Some(adapter) => adapter,
             None => backend::adapter(&config, Arc::<dyn carry::ClockDebug>::clone(&clock))?,
         };
-        let params = bid_params(&chain, &config).await;
-        let settings = compile::settings(
-            &config,
-            provider.clone(),
-            keys.identity.public_key(),
-            params,
-            &pace,
-        )?;
+        let asked = bid_params(&chain).await;
+        let is_guess = asked.is_none();
+        let params = asked.unwrap_or_else(|| usual_bid_params(&config));
+        let identity = keys.identity.public_key();
+        let settings = compile::settings(&config, provider.clone(), identity, params.clone(), &pace)?;
         let outbox = Arc::new(Outbox::default());
         let machine = Provider::new(settings).context("bid_engine")?;
         let desk_clock: Arc<dyn Clock> = Arc::<dyn carry::ClockDebug>::clone(&clock);
         let metrics = Arc::new(Metrics::new());
         let revenue = Revenue::new(config.chain.denom.clone());
         let tally = Tally::new(Arc::clone(&metrics), adapter.capabilities().name.clone());
-        let heard: Witness = Box::new(move |event, at| {
-            tally.count(event, at);
-            if let Some(witness) = &witness {
-                witness(event, at);
-            }
-        });
         let (desk, handle) = Desk::recover(
             machine,
             Arc::clone(&journal),
             desk_clock,
             Arc::clone(&outbox),
-            Some(heard),
+            Some(both(tally, witness)),
         )
         .await?;
         let now = clock.now();
         let shared = Arc::new(Shared {
             in_force: Mutex::new(config.clone()),
+            bid_params: Mutex::new(params),
             config,
             provider,
             desk: handle,
@@ -201,8 +199,16 @@ impl Daemon {
             dry_run,
             started_at: now,
             stop_asked: CancellationToken::new(),
+            fallen: CancellationToken::new(),
         });
-        Self::open(shared, desk, pipeline, &pace).await
+        let daemon = Self::open(shared, desk, pipeline, &pace).await?;
+        if is_guess {
+            let (shared, stop) = (Arc::clone(&daemon.shared), daemon.loops.stop());
+            daemon
+                .loops
+                .run_for_a_while(reload::learn_bid_params(shared, pace, stop));
+        }
+        Ok(daemon)
     }
 
     async fn open(
@@ -211,25 +217,22 @@ impl Daemon {
         pipeline: Arc<Pipeline>,
         pace: &Pace,
     ) -> anyhow::Result<Self> {
-        let (stop_loops, stop_desk) = (CancellationToken::new(), CancellationToken::new());
-        let desk_task = tokio::spawn(desk.run(stop_desk.clone()));
-        // Before anything new is signed: what may be in a mempool holds its place in the account's sequence.
-        for tx in shared.desk.ask(Provider::unsettled_txs).await? {
-            pipeline.adopt(&tx);
+        let loops = Loops::begin(desk, shared.fallen.clone());
+        let opened = async {
+            // Before anything new is signed: what may be in a mempool holds its place in the account's sequence.
+            for tx in shared.desk.ask(Provider::unsettled_txs).await? {
+                pipeline.adopt(&tx);
+            }
+            loops.start(&shared, pipeline, pace).await?;
+            faces::open(&shared).await
+        };
+        match opened.await {
+            Ok(faces) => Ok(Self { shared, loops, faces }),
+            Err(error) => {
+                loops.end().await;
+                Err(error)
+            }
         }
-        let loops = TaskTracker::new();
-        start_loops(&shared, pipeline, pace, &loops, &stop_loops).await?;
-        let (health, operator, tenants) = open_faces(&shared).await?;
-        Ok(Self {
-            shared,
-            loops,
-            stop_loops,
-            desk_task,
-            stop_desk,
-            health,
-            operator,
-            tenants,
-        })
     }
 
     /// The account that we provide as.
@@ -241,19 +244,19 @@ impl Daemon {
     /// Where tenants reach us.
     #[must_use]
     pub fn tenant_address(&self) -> SocketAddr {
-        self.tenants.address()
+        self.faces.tenants.address()
     }
 
     /// The fingerprint of our certificate; `None` without TLS.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.tenants.fingerprint()
+        self.faces.tenants.fingerprint()
     }
 
     /// Where health and metrics are.
     #[must_use]
     pub fn health_address(&self) -> SocketAddr {
-        self.health.address()
+        self.faces.health.address()
     }
 
     /// The way to the desk.
@@ -264,8 +267,8 @@ impl Daemon {
 
     /// Follows the configuration file from now on.
     pub fn follow_config(&self, path: PathBuf, pace: Pace) {
-        let (shared, stop) = (Arc::clone(&self.shared), self.stop_loops.clone());
-        self.loops.spawn(reload::run(shared, path, pace, stop));
+        let (shared, stop) = (Arc::clone(&self.shared), self.loops.stop());
+        self.loops.run_for_a_while(reload::run(shared, path, pace, stop));
     }
 
     /// Returns once somebody asked for a stop over the operator API.
@@ -273,22 +276,29 @@ impl Daemon {
         self.shared.stop_asked.cancelled().await;
     }
 
+    /// Returns once a part of the daemon has ended though nobody stopped it. It cannot work without: stop it, and start anew.
+    pub async fn fell(&self) {
+        self.shared.fallen.cancelled().await;
+    }
+
     /// Takes no new requests, lets effects that are under way come to a durable result (for a while), and stops. What is not
     /// done by then is in the journal and is finished by the next start. Workloads go on running.
     pub async fn stop(self) {
-        self.tenants.stop().await;
-        self.operator.stop().await;
-        self.stop_loops.cancel();
-        self.loops.close();
-        if tokio::time::timeout(DRAIN, self.loops.wait()).await.is_err() {
-            tracing::warn!("some loops did not end in time; their effects are finished by the next start");
-        }
-        self.stop_desk.cancel();
-        if self.desk_task.await.is_err() {
-            tracing::error!("the desk ended badly; the journal has everything that was decided");
-        }
-        self.health.stop();
+        self.faces.tenants.stop().await;
+        self.faces.operator.stop().await;
+        self.loops.end().await;
+        self.faces.health.stop();
     }
+}
+
+/// Counts for the metrics, and tells the caller's witness.
+fn both(tally: Tally, witness: Option<Witness>) -> Witness {
+    Box::new(move |event, at| {
+        tally.count(event, at);
+        if let Some(witness) = &witness {
+            witness(event, at);
+        }
+    })
 }
 
 /// The account of the account key; it must be the configured one.
@@ -323,170 +333,23 @@ fn journal_path(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(dir.join("journal.db"))
 }
 
-pub(super) async fn bid_params(chain: &ChainClient, config: &Config) -> (Coin, u32) {
+/// The chain's terms for bids; `None` when it does not say.
+async fn bid_params(chain: &ChainClient) -> Option<(Coin, u32)> {
     let error = match tokio::time::timeout(CHAIN_WAIT, chain.bid_params()).await {
-        Ok(Ok(params)) => return params,
+        Ok(Ok(params)) => return Some(params),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer in time".to_owned(),
     };
     tracing::warn!(
         error,
-        "the chain's bid parameters are not known; the usual ones are taken until the next start"
+        "the chain does not say its terms for bids; it is asked again"
     );
+    None
+}
+
+fn usual_bid_params(config: &Config) -> (Coin, u32) {
     (
         Coin::new(config.chain.denom.clone(), DEPOSIT_DEFAULT),
         ORDER_MAX_BIDS_DEFAULT,
     )
-}
-
-async fn start_loops(
-    shared: &Arc<Shared>,
-    pipeline: Arc<Pipeline>,
-    pace: &Pace,
-    loops: &TaskTracker,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let desk = || shared.desk.clone();
-    let query: Arc<dyn ChainQuery> = Arc::new(shared.chain.clone());
-    let at_once = Arc::new(Notify::new());
-    let from = follow_from(shared).await?;
-    let follower = Follower::new(shared.chain.clone(), from);
-    let provider = shared.provider.clone();
-    loops.spawn(follow::run(
-        follower,
-        Arc::clone(&query),
-        desk(),
-        provider.clone(),
-        Arc::clone(&at_once),
-        stop.clone(),
-    ));
-    let interval = shared.config.bid_engine.order_poll_interval;
-    loops.spawn(compare::run(
-        query,
-        desk(),
-        provider,
-        interval,
-        at_once,
-        stop.clone(),
-    ));
-    let rhythm = Rhythm {
-        observe: pace.observe,
-        count: pace.count,
-        inventory: pace.inventory,
-    };
-    let look = Arc::new(Notify::new());
-    loops.spawn(watch::run(
-        Arc::clone(&shared.adapter),
-        desk(),
-        rhythm,
-        Arc::clone(&look),
-        stop.clone(),
-    ));
-    let interval = pace.settle.unwrap_or(shared.config.settlement.submit_interval);
-    loops.spawn(settle::run(Arc::clone(shared), interval, stop.clone()));
-    loops.spawn(health::run(Arc::clone(shared), pace.health, stop.clone()));
-    let hands = Hands {
-        desk: desk(),
-        outbox: Arc::clone(&shared.outbox),
-        adapter: Arc::clone(&shared.adapter),
-        sender: (!shared.dry_run).then_some(pipeline as Arc<dyn carry::TxSenderDebug>),
-        identity: Arc::clone(&shared.keys.identity),
-        clock: Arc::clone(&shared.clock),
-        tx_poll: pace.tx_poll,
-        look,
-        turn: tokio::sync::Mutex::default(),
-    };
-    loops.spawn(carry::run(Arc::new(hands), stop.clone()));
-    Ok(())
-}
-
-/// Behind the last block that was worked through; a new journal begins at the chain's head, and the comparison finds what is
-/// older.
-async fn follow_from(shared: &Shared) -> anyhow::Result<virtengine_provider_core::id::Height> {
-    let height = shared.desk.ask(Provider::height).await?;
-    if height.0 > 0 {
-        return Ok(height.plus(1));
-    }
-    match tokio::time::timeout(CHAIN_WAIT, shared.chain.head()).await {
-        Ok(Ok(head)) => Ok(head.height),
-        Ok(Err(_)) | Err(_) => Ok(height.plus(1)),
-    }
-}
-
-async fn open_faces(shared: &Arc<Shared>) -> anyhow::Result<(HealthServer, OperatorServer, TenantServer)> {
-    let gateway = &shared.config.gateway;
-    let clock = || -> Arc<dyn Clock> { Arc::<dyn carry::ClockDebug>::clone(&shared.clock) };
-    let source = Arc::clone(&shared.board);
-    let options = HealthServerOptions {
-        listen: gateway.metrics_listen,
-        ..HealthServerOptions::default()
-    };
-    let health = HealthServer::start(options, source, Arc::clone(&shared.metrics), clock())?;
-    let options = OperatorServerOptions::new(&gateway.operator_socket);
-    let api = Arc::new(operator::Operator::new(Arc::clone(shared)));
-    let operator =
-        OperatorServer::start(options, api, Arc::<HealthBoard>::clone(&shared.board), clock()).await?;
-    let tls = tls(&shared.config);
-    let mut options = TenantServerOptions::new(
-        gateway.listen,
-        tls,
-        shared.provider.clone(),
-        shared.config.chain.chain_id.clone(),
-    );
-    options.nonce_file = Some(shared.config.storage.dir.join("nonces"));
-    let api = Arc::new(tenants::Tenants::new(Arc::clone(shared)));
-    let tenants = TenantServer::start(options, api, Arc::clone(&shared.metrics), clock()).await?;
-    Ok((health, operator, tenants))
-}
-
-/// Plain HTTP never leaves this host: away from loopback there is a certificate, if need be one that we sign ourselves.
-fn tls(config: &Config) -> TlsChoice {
-    match &config.gateway.tls {
-        Some(tls) => TlsChoice::Files {
-            certificate: tls.cert.clone(),
-            key: tls.key.clone(),
-        },
-        None if config.gateway.listen.ip().is_loopback() => TlsChoice::Off,
-        None => TlsChoice::SelfSigned {
-            directory: config.storage.dir.join("tls"),
-            names: config
-                .provider
-                .host_uri
-                .iter()
-                .filter_map(|uri| host_of(uri))
-                .collect(),
-        },
-    }
-}
-
-/// The host of an address such as `https://provider.example:8443`.
-fn host_of(uri: &str) -> Option<String> {
-    let authority = uri.split_once("://")?.1.split('/').next()?;
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    (!host.is_empty()).then(|| host.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tenants_are_served_in_the_clear_on_loopback_only() {
-        let of = |gateway: &str| {
-            let text =
-                format!("provider: {{host_uri: 'https://cloud.example:8443'}}\ngateway: {{{gateway}}}\n");
-            tls(&crate::config::parse(text.as_bytes(), &|_| None).unwrap())
-        };
-        assert!(matches!(of(""), TlsChoice::Off));
-        assert!(matches!(of("listen: '127.0.0.2:1'"), TlsChoice::Off));
-        assert!(matches!(of("listen: '[::1]:1'"), TlsChoice::Off));
-        for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
-            let TlsChoice::SelfSigned { names, .. } = of(&format!("listen: '{listen}'")) else {
-                panic!("{listen} is served in the clear");
-            };
-            assert_eq!(names, ["cloud.example"]);
-        }
-        let files = of("listen: '127.0.0.1:1', tls: {cert: /c, key: /k}");
-        assert!(matches!(files, TlsChoice::Files { .. }));
-    }
 }

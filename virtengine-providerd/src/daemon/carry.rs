@@ -22,8 +22,10 @@ use super::outbox::Outbox;
 use crate::provider::{Effect, EffectId, Fact, Operation, Planned};
 
 /// Effects under way at once. Transactions that wait for the chain take no place from adapter calls, and neither does from
-/// signatures: whatever hangs, the others go on.
+/// signatures: whatever hangs, the others go on. Final counters are asked for up to an hour, while the same back end may
+/// deploy and tear down well, so that they have places of their own.
 const CALLS: usize = 32;
+const FINAL_COUNTERS: usize = 32;
 const TRANSACTIONS: usize = 64;
 const SIGNATURES: usize = 16;
 /// Longest that one adapter call may take; the life cycle has its own, longer deadlines.
@@ -85,6 +87,7 @@ enum Left {
 #[derive(Debug)]
 struct Room {
     calls: Semaphore,
+    final_counters: Semaphore,
     transactions: Semaphore,
     signatures: Semaphore,
 }
@@ -93,7 +96,8 @@ impl Room {
     const fn of(&self, effect: &Effect) -> &Semaphore {
         match effect {
             Effect::SendTx { .. } => &self.transactions,
-            Effect::Infrastructure { .. } | Effect::ReadFinalCounters { .. } => &self.calls,
+            Effect::Infrastructure { .. } => &self.calls,
+            Effect::ReadFinalCounters { .. } => &self.final_counters,
             Effect::SignRecord { .. } => &self.signatures,
         }
     }
@@ -103,6 +107,7 @@ impl Room {
 pub(super) async fn run(hands: Arc<Hands>, stop: CancellationToken) {
     let room = Arc::new(Room {
         calls: Semaphore::new(CALLS),
+        final_counters: Semaphore::new(FINAL_COUNTERS),
         transactions: Semaphore::new(TRANSACTIONS),
         signatures: Semaphore::new(SIGNATURES),
     });
@@ -136,7 +141,8 @@ impl Hands {
             Ok(()) => {}
             // It stays where it is, and its subject stays busy: nothing of it is tried before the next start.
             Err(Left::DryRun) => {
-                tracing::info!(id = planned.id, effect = ?planned.effect, "dry run: this is not done");
+                let (what, subject) = (planned.kind(), planned.subject());
+                tracing::info!(id = planned.id, what, subject, "dry run: this is not done");
                 return;
             }
             Err(left) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use virtengine_bid::PolicyError;
 use virtengine_provider_core::ports::clock::Clock;
 use virtengine_provider_core::ports::journal::{Commit, Journal, JournalError, Position};
@@ -24,6 +25,9 @@ const BATCH_ITEMS: usize = 2000;
 const SNAPSHOT_EVERY: u64 = 20_000;
 /// Time between two attempts to write to a full or failing disk.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// Attempts to write once the daemon is stopping. After them the batch is dropped: nobody has heard of it, and nothing of it was
+/// begun.
+const WRITES_WHEN_STOPPING: u32 = 3;
 /// A deadline that has passed and that nothing answers to does not keep the desk busy.
 const IDLE_MIN: Duration = Duration::from_millis(10);
 /// The desk looks at its deadlines at least this often, whatever the clock did meanwhile.
@@ -137,6 +141,9 @@ impl fmt::Debug for Desk {
     }
 }
 
+/// The daemon stopped while the journal could not be written.
+struct NotWritten;
+
 /// What one batch of facts leads to.
 #[derive(Default)]
 struct Batch {
@@ -215,7 +222,7 @@ impl Desk {
     }
 
     /// Works until every handle is gone or `stop` fires; the letters that are in the queue then are still answered.
-    pub async fn run(mut self, stop: tokio_util::sync::CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let mut letters = Vec::with_capacity(BATCH_LENGTH);
             let idle = self.idle_for();
@@ -228,7 +235,10 @@ impl Desk {
                     if letters.is_empty() { break }
                 }
             }
-            self.work_on(letters).await;
+            if self.work_on(letters, &stop).await.is_err() {
+                // The state is ahead of the journal: it must not become a snapshot.
+                return;
+            }
         }
         self.keep_snapshot().await;
     }
@@ -240,7 +250,7 @@ impl Desk {
             .map_or(IDLE_MAX, |deadline| deadline.since(now).clamp(IDLE_MIN, IDLE_MAX))
     }
 
-    async fn work_on(&mut self, letters: Vec<Letter>) {
+    async fn work_on(&mut self, letters: Vec<Letter>, stop: &CancellationToken) -> Result<(), NotWritten> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         self.decide(Fact::Tick, None, now, &mut batch);
@@ -252,18 +262,24 @@ impl Desk {
                 Letter::Settings(settings, answer) => drop(answer.send(self.provider.reconfigure(*settings))),
             }
             if batch.items() >= BATCH_ITEMS {
-                self.deliver(std::mem::take(&mut batch), now).await;
+                self.deliver(std::mem::take(&mut batch), now, stop).await?;
             }
         }
-        self.deliver(batch, now).await;
+        self.deliver(batch, now, stop).await?;
         if self.position.0 >= self.snapshot_due {
             self.keep_snapshot().await;
         }
+        Ok(())
     }
 
     /// Makes a batch durable; only then anybody hears of it.
-    async fn deliver(&mut self, batch: Batch, now: Timestamp) {
-        self.write(batch.commit).await;
+    async fn deliver(
+        &mut self,
+        batch: Batch,
+        now: Timestamp,
+        stop: &CancellationToken,
+    ) -> Result<(), NotWritten> {
+        self.write(batch.commit, stop).await?;
         self.outbox.add(batch.planned);
         if let Some(witness) = &self.witness {
             batch.events.iter().for_each(|event| witness(event, now));
@@ -275,6 +291,7 @@ impl Desk {
         for question in batch.questions {
             question(&self.provider);
         }
+        Ok(())
     }
 
     fn decide(&mut self, fact: Fact, answer: Option<Answer>, now: Timestamp, batch: &mut Batch) {
@@ -298,19 +315,31 @@ impl Desk {
         batch.answers.push((answer, outcome));
     }
 
-    /// Writes until it is written: what has been decided cannot be taken back, and nobody hears of it before it is durable.
-    async fn write(&mut self, commit: Commit) {
+    /// Writes until it is written: what has been decided cannot be taken back, and nobody hears of it before it is durable. A
+    /// daemon that is stopping does not wait for a full disk for ever.
+    async fn write(&mut self, commit: Commit, stop: &CancellationToken) -> Result<(), NotWritten> {
         if commit == Commit::default() {
-            return;
+            return Ok(());
         }
+        let mut attempts_left = WRITES_WHEN_STOPPING;
         loop {
             match self.journal.commit(commit.clone()).await {
-                Ok(position) => return self.position = position,
+                Ok(position) => {
+                    self.position = position;
+                    return Ok(());
+                }
                 Err(error) => {
                     tracing::error!(%error, "the journal cannot be written; nothing is decided until it can");
-                    tokio::time::sleep(WRITE_RETRY).await;
                 }
             }
+            if stop.is_cancelled() {
+                attempts_left -= 1;
+                if attempts_left == 0 {
+                    tracing::error!("what was not written is dropped: nobody has heard of it");
+                    return Err(NotWritten);
+                }
+            }
+            tokio::time::sleep(WRITE_RETRY).await;
         }
     }
 

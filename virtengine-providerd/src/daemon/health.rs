@@ -167,8 +167,10 @@ async fn journal(shared: &Shared) -> Observed {
 /// The machines behind the desk: they are up when the desk answers.
 async fn machines(shared: &Shared) {
     let now = shared.clock.now();
+    let (adapter, started_at) = (shared.adapter.capabilities().name.clone(), shared.started_at);
     let view = move |provider: &Provider| {
         (
+            super::operator::alerts(provider, &adapter, started_at).len(),
             views::bid_engine(provider, now),
             views::usage(provider, true, usize::MAX).len(),
             views::capacity(provider),
@@ -179,7 +181,7 @@ async fn machines(shared: &Shared) {
             provider.live_leases().len(),
         )
     };
-    let Ok(Ok((engine, pending, capacity, states, leases))) =
+    let Ok(Ok((alerts, engine, pending, capacity, states, leases))) =
         tokio::time::timeout(LOOK_MAX, shared.desk.ask(view)).await
     else {
         let stuck = Observed::down(
@@ -209,6 +211,9 @@ async fn machines(shared: &Shared) {
         now,
     );
     shared.metrics.set_capacity(&capacity);
+    shared
+        .metrics
+        .set_alerts(u64::try_from(alerts).unwrap_or(u64::MAX));
     shared.metrics.set_pending_orders(engine.pending_orders);
     shared.metrics.set_pending_bids(engine.concurrent.used);
     shared.metrics.set_bids_won(engine.won_total);

@@ -15,8 +15,10 @@ mod carry;
 mod compare;
 mod compile;
 mod desk;
+mod faces;
 mod follow;
 pub(crate) mod health;
+mod loops;
 mod operator;
 mod outbox;
 mod reload;
@@ -72,10 +74,10 @@ pub async fn run(options: StartOptions) -> anyhow::Result<()> {
     let daemon = Daemon::start(parts).await?;
     daemon.follow_config(path, Pace::default());
     tracing::info!(provider = %daemon.provider(), "the provider is at work");
-    wait_for_stop(&daemon).await?;
+    let end = wait_for_end(&daemon).await;
     tracing::info!("stopping: what is under way is finished first");
     daemon.stop().await;
-    Ok(())
+    end
 }
 
 /// Opens and unlocks the key store.
@@ -98,15 +100,17 @@ fn open_keys(config: &Config, passphrase_file: Option<&std::path::Path>) -> anyh
     Ok(Keys { account, identity })
 }
 
-async fn wait_for_stop(daemon: &Daemon) -> anyhow::Result<()> {
+async fn wait_for_end(daemon: &Daemon) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = daemon.asked_to_stop() => {}
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = daemon.asked_to_stop() => Ok(()),
+        () = daemon.fell() => Err(anyhow::anyhow!(
+            "a part of the daemon has ended by itself, the log says which; start it again, and report it"
+        )),
     }
-    Ok(())
 }
 
 /// A log ring that keeps nothing on disk, for runs without a log file.

@@ -11,6 +11,7 @@ use virtengine_gateway::api::{
     OperatorLogQuery, OrderView, ProviderStatus, ShutdownReceipt, UsageQuery, UsageView, WorkloadAction,
     WorkloadState, WorkloadView,
 };
+use virtengine_metering::alerts::AlertKind;
 use virtengine_provider_core::capacity::Difference;
 use virtengine_provider_core::id::{OrderId, WorkloadId};
 use virtengine_provider_core::manifest;
@@ -19,7 +20,8 @@ use virtengine_provider_core::ports::chain::{ChainQuery, TxOutcome};
 use virtengine_provider_core::time::Timestamp;
 
 use super::answers::{invalid_manifest, not_taken, stopping};
-use super::build::{DRAIN, Shared};
+use super::build::Shared;
+use super::loops::DRAIN;
 use super::{health, views};
 use crate::provider::{Fact, Provider, Purpose, Wish};
 
@@ -256,7 +258,7 @@ impl OperatorApi for Operator {
 }
 
 /// What needs attention: capacity that is missing, workloads that are not what they should be, refused transactions.
-fn alerts(provider: &Provider, adapter: &str, started_at: Timestamp) -> Vec<AlertView> {
+pub(super) fn alerts(provider: &Provider, adapter: &str, started_at: Timestamp) -> Vec<AlertView> {
     let mut alerts = Vec::new();
     let is_alert = |difference: &Difference| difference.is_alert() && difference.configured != u64::MAX;
     for difference in provider.ledger().differences().into_iter().filter(is_alert) {
@@ -270,12 +272,16 @@ fn alerts(provider: &Provider, adapter: &str, started_at: Timestamp) -> Vec<Aler
     }
     for (id, tenancy) in provider.workloads() {
         for alert in tenancy.metered.meter().alerts() {
-            let message = format!("{alert:?}");
+            let message = match alert {
+                AlertKind::HighCpu => "CPU use is high",
+                AlertKind::HighMemory => "memory use is high",
+                AlertKind::LowStorage => "little storage is left",
+            };
             alerts.push(AlertView {
                 since: tenancy.updated_at,
                 level: LogLevel::Warn,
                 subject: id.to_string(),
-                message,
+                message: format!("{message} (threshold in metering.alerts)"),
             });
         }
         let errand = tenancy.machine.errand().filter(|errand| errand.overdue);

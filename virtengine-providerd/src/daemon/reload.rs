@@ -3,12 +3,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use virtengine_provider_core::money::Coin;
 
-use super::build::{Shared, bid_params};
+use super::build::Shared;
 use super::compile::{self, Pace, Unusable};
 use crate::config::{self, Config};
+
+/// Time between two questions for the chain's terms.
+const TERMS_RETRY: Duration = Duration::from_secs(5);
 
 /// Looks at the file until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: CancellationToken) {
@@ -52,12 +57,41 @@ pub(super) async fn run(shared: Arc<Shared>, path: PathBuf, pace: Pace, stop: Ca
     }
 }
 
+/// Asks the chain for its terms for bids until it answers, and puts them in force: the daemon was started without.
+pub(super) async fn learn_bid_params(shared: Arc<Shared>, pace: Pace, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TERMS_RETRY) => {}
+            () = stop.cancelled() => return,
+        }
+        let config = shared.in_force().clone();
+        let (params, is_current) = shared.bid_params().await;
+        if !is_current {
+            continue;
+        }
+        match put_in_force(&shared, config, params, &pace).await {
+            Ok(()) => tracing::info!("the chain's terms for bids are known and in force"),
+            Err(error) => tracing::error!(%error, "the chain's terms for bids cannot be used"),
+        }
+        return;
+    }
+}
+
 /// Puts everything in force that decisions rest on.
 async fn take(shared: &Shared, config: &Config, pace: &Pace) -> Result<(), Unusable> {
     // The chain's own terms may have changed as well; its denomination and address are those of the start.
     let mut config = config.clone();
     config.chain = shared.config.chain.clone();
-    let params = bid_params(&shared.chain, &config).await;
+    let (params, _) = shared.bid_params().await;
+    put_in_force(shared, config, params, pace).await
+}
+
+async fn put_in_force(
+    shared: &Shared,
+    config: Config,
+    params: (Coin, u32),
+    pace: &Pace,
+) -> Result<(), Unusable> {
     let identity = shared.keys.identity.public_key();
     let settings = compile::settings(&config, shared.provider.clone(), identity, params, pace)?;
     let words = |error: &dyn std::fmt::Display| Unusable::new(error.to_string());

@@ -75,7 +75,8 @@ impl TenantApi for Tenants {
             (bidding, provider.live_leases().len(), views::capacity(provider))
         };
         let (bidding, leases, capacity) = self.ask(view).await?;
-        let attributes = self.shared.config.provider.attributes.iter();
+        let attributes = self.shared.in_force().provider.attributes.clone();
+        let attributes = attributes.iter();
         Ok(PublicStatus {
             provider: self.shared.provider.clone(),
             chain_id: self.shared.config.chain.chain_id.clone(),

@@ -33,12 +33,8 @@ impl Steps<'_> {
             let record = book.record(&order.id);
             record.is_some_and(|record| matches!(record.outcome, Outcome::Declined { .. }))
         };
-        let declined: Vec<Order> = open
-            .iter()
-            .filter(is_declined)
-            .take(ORDERS_PER_COMPARISON)
-            .cloned()
-            .collect();
+        // No more than the book remembers decisions.
+        let declined: Vec<Order> = open.iter().filter(is_declined).cloned().collect();
         for order in declined {
             self.bid(BidCommand::Reconsider {
                 order: Box::new(order),

@@ -8,6 +8,7 @@
 mod account;
 mod chain_faults;
 mod floods;
+mod honesty;
 mod odd_orders;
 mod pulse;
 mod support;

@@ -21,7 +21,7 @@ use virtengine_provider_core::ports::clock::Clock;
 use virtengine_provider_core::ports::signer::Algorithm;
 use virtengine_provider_core::time::Timestamp;
 use virtengine_provider_core::units::Resources;
-use virtengine_providerd::daemon::{Daemon, Keys, Pace, Parts, memory_log};
+use virtengine_providerd::daemon::{Daemon, Keys, Pace, Parts, Witness, memory_log};
 use virtengine_providerd::provider::{Event, Provider, Purpose};
 use virtengine_providerd::tenant::Tenant;
 
@@ -31,6 +31,13 @@ use crate::account::{AccountKey, StageClock};
 pub(crate) const MANIFEST: &str = include_str!("../../src/devnet/demo.yaml");
 /// What pays a deployment.
 pub(crate) const DEPOSIT: u128 = 50_000_000;
+/// What the back end has.
+pub(crate) const CAPACITY: Resources = Resources {
+    cpu_millis: 100_000_000,
+    memory_bytes: 1 << 50,
+    storage_bytes: 1 << 55,
+    gpus: 0,
+};
 /// Between two looks at something that is awaited.
 const LOOK: Duration = Duration::from_millis(25);
 /// One test at a time.
@@ -152,12 +159,7 @@ impl Stage {
         }
         let held = Arc::new(AtomicBool::new(false));
         let backend_config = memory::Config {
-            capacity: Resources {
-                cpu_millis: 100_000_000,
-                memory_bytes: 1 << 50,
-                storage_bytes: 1 << 55,
-                gpus: 0,
-            },
+            capacity: CAPACITY,
             ..memory::Config::default()
         };
         let plain: Arc<dyn Clock> = Arc::<StageClock>::clone(&clock);
@@ -257,10 +259,16 @@ logging: {{level: warn, file: \"{home}/provider.log\"}}
 
     /// A life of the daemon: on the same state, the same back end.
     pub(crate) async fn start(&self) -> Life {
+        let heard = Arc::clone(&self.heard);
+        self.start_heard_by(Box::new(move |event, at| heard.lock().unwrap().hear(event, at)))
+            .await
+    }
+
+    /// A life of the daemon of which `witness` hears.
+    pub(crate) async fn start_heard_by(&self, witness: Witness) -> Life {
         let config = virtengine_providerd::config::load(&self.config_path())
             .unwrap()
             .config;
-        let heard = Arc::clone(&self.heard);
         let parts = Parts {
             config,
             keys: self.keys.clone(),
@@ -275,7 +283,7 @@ logging: {{level: warn, file: \"{home}/provider.log\"}}
             },
             dry_run: false,
             log: memory_log(),
-            witness: Some(Box::new(move |event, at| heard.lock().unwrap().hear(event, at))),
+            witness: Some(witness),
         };
         let adapter = Arc::new(MemoryAdapter::attach(self.backend.clone()));
         let daemon = Daemon::start_on(parts, adapter).await.unwrap();

@@ -167,7 +167,7 @@ async fn exercise_3_2_finds_mistakes_in_a_manifest_and_deploys_the_corrected_one
     site.make_keys();
     let wrong = WORKLOAD
         .replace("count: 1", "count: none")
-        .replace("128Mi", "lots");
+        .replace("64Mi", "lots");
     site.write("workload.yaml", &wrong, 0o644);
     let error = line(&site, "virtengine-provider manifest validate workload.yaml").fails(7);
     assert!(

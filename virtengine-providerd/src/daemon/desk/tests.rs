@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::ports::journal::{EventQuery, Recovered, StoredEvent};
 use virtengine_store::MemoryJournal;
@@ -274,6 +273,31 @@ async fn a_disk_that_takes_no_snapshot_stops_nothing() {
             .await
             .unwrap()
     );
+    office.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_full_disk_and_tells_nobody_what_was_not_written() {
+    let journal = MemoryJournal::new();
+    let office = Office::open(Arc::new(journal.clone())).await;
+    office.handle.tell(stocked()).await.unwrap();
+    let before = office.state().await;
+    journal.fail_with(full());
+    let telling = tokio::spawn({
+        let handle = office.handle.clone();
+        async move { handle.tell(block(1, vec![created(1)])).await }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    office.stop.cancel();
+    timeout(Duration::from_secs(30), office.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(telling.await.unwrap(), Err(NotTaken::Stopping(Stopping)));
+    assert!(office.outbox.is_empty(), "begun before it is durable");
+    journal.fail_with(None);
+    let office = Office::open(Arc::new(journal)).await;
+    assert_eq!(office.state().await, before);
     office.close().await;
 }
 
