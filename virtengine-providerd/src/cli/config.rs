@@ -6,7 +6,7 @@ use super::answer::{Answer, CliResult};
 use super::context::Context;
 use super::error::CliError;
 use super::{settings, show};
-use crate::config::{self, Config};
+use crate::config;
 
 /// `config …`.
 #[derive(Debug, Args)]
@@ -29,8 +29,8 @@ Examples:
   virtengine-provider config validate provider-config.yaml
   virtengine-provider config validate --output json | jq .notices
 
-The exit code is 3 when the configuration is not valid. What is legal but keeps the daemon from starting (a sample value, a back
-end that this build does not have) is shown as a notice and counted in `ready`.")]
+The exit code is 3 when the configuration is not valid. What is legal but keeps the daemon from starting (a sample value, no back
+end, one that this build does not have) is listed at the end, and makes `ready` false; the exit code stays 0.")]
     Validate {
         /// The file [default: the one that the daemon would read]
         #[arg(value_name = "FILE")]
@@ -59,19 +59,24 @@ fn generate() -> CliResult {
 fn validate(file: Option<PathBuf>, context: &Context) -> CliResult {
     let path = file.unwrap_or_else(|| settings::located(context).path);
     let loaded = config::load(&path)?;
-    let ready = blockers(&loaded.config).is_empty();
+    let blockers = loaded.config.blockers();
     let value = serde_json::json!({
         "valid": true,
-        "ready": ready,
+        "ready": blockers.is_empty(),
         "path": loaded.path,
         "notices": loaded.config.notices(),
+        "blockers": blockers,
     });
     let mut text = format!("{} is valid\n", path.display());
-    for notice in loaded.config.notices() {
+    let rest = loaded.config.notices().iter();
+    for notice in rest.filter(|notice| !blockers.contains(notice)) {
         text += &format!("notice: {}\n", show::clean(&notice.to_string()));
     }
-    if !ready {
-        text += "The daemon cannot start with it yet: see the notices.\n";
+    if !blockers.is_empty() {
+        text += "The daemon cannot start with it yet:\n";
+        for blocker in &blockers {
+            text += &format!("  {}\n", show::clean(&blocker.to_string()));
+        }
     }
     Answer::new(&value, text)
 }
@@ -81,11 +86,4 @@ fn show_effective(context: &Context) -> CliResult {
     let text = serde_json::to_string_pretty(&loaded.config)
         .map_err(|error| CliError::failed(format!("the configuration cannot be shown: {error}"), ""))?;
     Answer::new(&loaded.config, text)
-}
-
-/// What keeps the daemon from starting although the file is valid.
-pub(super) fn blockers(config: &Config) -> Vec<virtengine_provider_core::document::Problem> {
-    let mut blockers = config.placeholders();
-    blockers.extend(config.unavailable());
-    blockers
 }

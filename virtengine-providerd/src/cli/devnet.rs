@@ -7,6 +7,7 @@ use clap::Args;
 use super::answer::{Answer, CliResult};
 use super::context::Context;
 use super::error::CliError;
+use crate::devnet::TENANTS_MAX;
 
 /// `devnet`.
 #[derive(Debug, Args)]
@@ -16,15 +17,17 @@ Examples:
   virtengine-provider devnet --once                 # one whole round, then stop; exit code 0 when it went well
   virtengine-provider devnet --chain-only           # only the chain, for `start` and `tenant` in other terminals
 
-Everything runs on this machine, on loopback, with worthless money.")]
+Everything runs on this machine, on loopback, with worthless money: the chain at --listen, tenants at 8443 and metrics at 9090
+(all three at free ports with `--listen 127.0.0.1:0`). Ctrl-C after the round is the normal end, with code 0; in its middle it
+ends the workloads, removes the directory, and exits with 130.")]
 pub(super) struct DevnetArgs {
     /// Run every deployment to its end once, then stop
     #[arg(long)]
     once: bool,
-    /// How many tenants
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// How many tenants, 1 to 4: the chain has no more test accounts
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(TENANTS_MAX)))]
     tenants: u32,
-    /// How many deployments of each tenant
+    /// How many deployments of each tenant, 1 to 100
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     deployments: u32,
     /// Only the chain
@@ -46,7 +49,7 @@ pub(super) struct DevnetArgs {
 pub struct DevnetOptions {
     /// Run every deployment to its end once, then stop.
     pub once: bool,
-    /// How many tenants, 1 to 100.
+    /// How many tenants, 1 to [`TENANTS_MAX`].
     pub tenants: u32,
     /// How many deployments of each tenant, 1 to 100.
     pub deployments: u32,
@@ -98,6 +101,9 @@ pub(super) fn run(args: DevnetArgs, context: &Context) -> CliResult {
         .map_err(|error| CliError::failed(format!("no runtime: {error}"), ""))?;
     let ended = runtime.block_on(crate::devnet::run(options));
     runtime.shutdown_background();
-    ended.map_err(CliError::from)?;
-    Ok(Answer::printed())
+    let answer = Answer::printed();
+    Ok(match ended.map_err(CliError::from)? {
+        Some(interrupt) => answer.exiting(interrupt.exit_code()),
+        None => answer,
+    })
 }

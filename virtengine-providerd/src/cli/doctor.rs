@@ -11,6 +11,7 @@ use super::answer::{Answer, CliResult};
 use super::context::Context;
 use super::error::CliError;
 use super::{block_on, chain, settings, show};
+use crate::config::Loaded;
 
 /// `doctor`.
 #[derive(Debug, Args)]
@@ -66,14 +67,30 @@ fn configuration(report: &mut DoctorReport, context: &Context) -> bool {
     const NAME: &str = "config.valid";
     let path = settings::located(context).path;
     match settings::load(context) {
-        Ok(_) => {
+        Ok(loaded) => {
             note(report, NAME, CheckOutcome::Ok, path.display(), "");
+            startable(report, &loaded);
             true
         }
         Err(error) => {
             failed(report, NAME, &error);
             false
         }
+    }
+}
+
+/// What is valid and keeps the daemon from starting all the same.
+fn startable(report: &mut DoctorReport, loaded: &Loaded) {
+    const NAME: &str = "config.ready";
+    let blockers = loaded.config.blockers();
+    if blockers.is_empty() {
+        let message = "nothing in it keeps the daemon from starting";
+        note(report, NAME, CheckOutcome::Ok, message, "");
+    }
+    for mut blocker in blockers {
+        let remedy = blocker.hint.take().unwrap_or_default();
+        let message = format!("{}:{blocker}", loaded.path.display());
+        note(report, NAME, CheckOutcome::Failed, message, remedy);
     }
 }
 

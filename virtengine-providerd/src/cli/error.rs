@@ -16,18 +16,20 @@ use crate::tenant::TenantError;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0      done
-  1      refused or failed; the message says why
+  1      refused or failed; the message says why, the hint what to do
   2      wrong usage of the command line
-  3      the configuration is not valid
-  4      the daemon is not running
+  3      the configuration is not valid, or the daemon cannot start with it; see `config validate`
+  4      the daemon is not running; `start` starts it
   5      no permission to talk to the daemon
-  6      the chain or the provider cannot be reached
+  6      the chain or the provider cannot be reached; see `chain ping`
   7      the document (manifest, mnemonic file) is not valid
   8      there is no such thing
   9      the request is not authenticated, or not allowed
   10-42  keys: 10 no key store, 11 exists already, 12 locked, 13 wrong passphrase,
          14 damaged, 15 tampered with, 16 file mode, 17 owner, 23 held by a process,
-         25 key exists, 26 no key, 31 no passphrase; the rest in the operator guide";
+         25 key exists, 26 no key, 31 no passphrase; every one comes with a hint,
+         and docs/operator-guide.md lists them all
+  130    devnet: ended by Ctrl-C in the middle of a round (143: by SIGTERM)";
 
 /// What went wrong, for people and for scripts.
 #[derive(Debug)]
@@ -127,7 +129,11 @@ impl CliError {
         for detail in &self.details {
             message += &format!("; {} {}", detail.place, detail.message);
         }
-        (message, self.hint.clone())
+        let mut hints: Vec<&str> = self.details.iter().map(|detail| &*detail.hint).collect();
+        hints.push(&self.hint);
+        hints.retain(|hint| !hint.is_empty());
+        hints.dedup();
+        (message, hints.join("; "))
     }
 
     /// For people: `error: …`, each problem on a line, `hint: …`.

@@ -53,7 +53,7 @@ Examples:
 The account key owns the address and the funds and signs transactions; it is always secp256k1. The identity key signs usage
 records. Without --purpose, secp256k1 makes the account key and every other algorithm the identity key.")]
     Generate {
-        /// How the key signs [default: that of the purpose]
+        /// How the key signs [default: secp256k1 for the account, key_manager.default_algorithm for the identity]
         #[arg(long, value_enum)]
         algorithm: Option<AlgorithmName>,
         /// What the key is for
@@ -295,7 +295,11 @@ fn generate(
         (None, Some(AlgorithmName::Secp256k1)) => Purpose::Account,
         (None, _) => Purpose::Identity,
     };
-    let algorithm = algorithm.map_or_else(|| purpose.default_algorithm(), Algorithm::from);
+    let algorithm = match (algorithm, purpose) {
+        (Some(algorithm), _) => algorithm.into(),
+        (None, Purpose::Account) => purpose.default_algorithm(),
+        (None, Purpose::Identity) => settings::key_manager(context)?.default_algorithm,
+    };
     let store = unlocked(place, passphrase, Access::ReadWrite, context)?;
     // The account key owns money: it must be possible to bring it back from paper.
     let (key, words) = if purpose == Purpose::Account && algorithm == Algorithm::Secp256k1 {

@@ -9,13 +9,14 @@
 //! | 0 | done |
 //! | 1 | refused or failed |
 //! | 2 | wrong usage |
-//! | 3 | the configuration is not valid |
+//! | 3 | the configuration is not valid, or cannot be started with |
 //! | 4 | the daemon is not running |
 //! | 5 | no permission to talk to the daemon |
 //! | 6 | the chain or the provider cannot be reached |
 //! | 7 | the document is not valid |
 //! | 8 | there is no such thing |
 //! | 9 | not authenticated, or not allowed |
+//! | 130, 143 | devnet: a signal in the middle of a round |
 //! | 10–42 | keys, see [`virtengine_keys::KeyError::exit_code`] |
 
 mod answer;

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::logging::install_log;
 use super::passphrase::PassphraseArgs;
-use super::{config, settings};
+use super::{settings, show};
 use crate::config::Loaded;
 
 /// `start`.
@@ -45,11 +45,14 @@ pub struct StartOptions {
 pub(super) fn run(args: StartArgs, context: &Context) -> CliResult {
     virtengine_keys::process::forbid_core_dumps().map_err(|error| CliError::failed(error, ""))?;
     let loaded = settings::load(context)?;
-    let blockers = config::blockers(&loaded.config);
+    let blockers = loaded.config.blockers();
     if !blockers.is_empty() {
         return Err(CliError::config(loaded.path.display(), &blockers));
     }
     let log = install_log(&loaded.config.logging)?;
+    for notice in loaded.config.notices() {
+        tracing::warn!("{}: {}", loaded.path.display(), show::clean(&notice.to_string()));
+    }
     let options = StartOptions {
         loaded,
         dry_run: args.dry_run,

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use virtengine_chain::rpc::EndpointUrl;
 use virtengine_provider_core::document::{Code, Cursor, Problems};
 use virtengine_provider_core::id::Address;
 use virtengine_provider_core::money::{Decimal, Denom};
@@ -62,7 +63,11 @@ impl Chain {
 
     pub(super) fn read(at: Option<Cursor<'_, '_>>, problems: &mut Problems) -> Self {
         let mut section = Section::open(at, "chain", Self::KEYS, problems);
-        let mut endpoints = section.list("endpoints", url);
+        let mut endpoints = section.list("endpoints", endpoint);
+        if endpoints.len() > ENDPOINTS_MAX {
+            let message = format!("{} endpoints are more than {ENDPOINTS_MAX}", endpoints.len());
+            section.error(Code::MaxExceeded, "endpoints", message, "");
+        }
         if endpoints.is_empty() {
             if section.has("endpoints") {
                 section.error(
@@ -75,10 +80,17 @@ impl Chain {
             endpoints.push("http://127.0.0.1:26657".to_owned());
         }
         let denom = section.with("denom", denom).unwrap_or_else(default_denom);
-        let legal_prefix = |text: &str| text.len() <= 20 && text.bytes().all(|b| b.is_ascii_lowercase());
+        let legal_prefix = |text: &str| {
+            text.len() <= 20
+                && text.bytes().all(|b| b.is_ascii_lowercase())
+                && Address::from_bytes(text, &[0; 20]).is_ok()
+        };
+        let chain_id = section.text_that("chain_id", "the name of a chain, of at most 50 bytes", |text| {
+            text.len() <= 50
+        });
         let chain = Self {
             endpoints,
-            chain_id: section.text_or("chain_id", "virtengine-1"),
+            chain_id: chain_id.unwrap_or_else(|| "virtengine-1".to_owned()),
             denom,
             display: section.text_or("display", "VIRT"),
             exponent: section
@@ -91,7 +103,7 @@ impl Chain {
             gas_price: section.decimal("gas_price", "0.025"),
             gas_price_max: section.decimal("gas_price_max", "0.25"),
             gas_adjustment: section.decimal("gas_adjustment", "1.5"),
-            timeout_blocks: section.integer("timeout_blocks", 20, 2..=10_000).into(),
+            timeout_blocks: section.integer("timeout_blocks", 20, 2..=1000).into(),
             block_time: section.duration(
                 "block_time",
                 seconds(6),
@@ -101,12 +113,13 @@ impl Chain {
             granter: section.with("granter", account),
             fee_granter: section.with("fee_granter", account),
         };
-        let one: Decimal = Decimal::from_integer(1).unwrap_or_default();
-        if chain.gas_adjustment < one || chain.gas_adjustment.floor() >= 10 {
+        // Below 1.5 a simulation that comes out too low makes transactions fail; the client of the chain refuses it.
+        let percent = chain.gas_adjustment.mul_div_ceil(100, 1).map(Decimal::ceil);
+        if !percent.is_ok_and(|percent| (150..=500).contains(&percent)) {
             section.error(
                 Code::InvalidValue,
                 "gas_adjustment",
-                "must be between 1 and 10",
+                "must be between 1.5 and 5",
                 "",
             );
         }
@@ -115,6 +128,21 @@ impl Chain {
         }
         chain
     }
+}
+
+/// Most endpoints; each is asked for its height all the time.
+const ENDPOINTS_MAX: usize = 16;
+
+/// A URL that the client of the chain takes. A wrong one keeps its place in the list: the list is not empty because of it.
+fn endpoint(at: Cursor<'_, '_>, problems: &mut Problems) -> Option<String> {
+    let Some(text) = url(at, problems) else {
+        return Some(String::new());
+    };
+    if let Err(error) = text.parse::<EndpointUrl>() {
+        // Without the text: it may be a secret in the wrong place.
+        problems.error(Code::InvalidValue, at, error.to_string());
+    }
+    Some(text)
 }
 
 fn default_denom() -> Denom {

@@ -14,11 +14,11 @@ pub struct KeyManager {
     pub storage_type: KeyStorage,
     /// The key directory, mode 0700.
     pub key_dir: PathBuf,
-    /// Algorithm of the identity key. The account key is always secp256k1: the chain's wallets know no other (DESIGN 4.6).
+    /// Algorithm of the identity key, when `keys generate` is told none. The account key is always secp256k1: the chain's wallets know no other (DESIGN 4.6).
     pub default_algorithm: Algorithm,
-    /// Age at which the identity key is rotated, in days.
+    /// Age at which the identity key is rotated, in days. Without effect: this build does not rotate keys.
     pub key_rotation_days: u32,
-    /// How long the old key may finish work that began before the rotation, in hours (DESIGN 4.4).
+    /// How long the old key may finish work that began before the rotation, in hours (DESIGN 4.4). Without effect as well.
     pub grace_period_hours: u32,
     /// File with the passphrase of the key directory, readable by us alone.
     pub passphrase_file: Option<PathBuf>,
@@ -57,10 +57,10 @@ impl KeyStorage {
         ("memory", Self::Memory),
     ];
 
-    /// Whether this build has it.
+    /// Whether a daemon of this build can have its keys there.
     #[must_use]
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::File | Self::Memory)
+        matches!(self, Self::File)
     }
 }
 
@@ -151,6 +151,10 @@ impl KeyManager {
             }),
         };
         manager.check(&mut section);
+        section.without_effect(
+            &["key_rotation_days", "grace_period_hours"],
+            "keys are not rotated",
+        );
         manager
     }
 
@@ -187,11 +191,17 @@ impl KeyManager {
             section.error(Code::RequiredField, key, message, "");
         }
         if !self.storage_type.is_available() {
+            let message = match self.storage_type {
+                KeyStorage::Memory => {
+                    "a key storage in memory forgets its keys with the process that made them"
+                }
+                _ => "this kind of key storage is not available in this build",
+            };
             section.notice(
                 Code::NotAvailable,
                 "storage_type",
-                "this kind of key storage is not available in this build",
-                "available: file, memory",
+                message,
+                "set storage_type: file",
             );
         }
     }

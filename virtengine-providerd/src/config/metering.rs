@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use virtengine_provider_core::document::{Cursor, Problems};
+use virtengine_provider_core::document::{Code, Cursor, Problems};
 
 use super::section::{HOUR, Section, duration_text, seconds};
 
@@ -33,12 +33,21 @@ impl Metering {
 
     pub(super) fn read(at: Option<Cursor<'_, '_>>, problems: &mut Problems) -> Self {
         let mut section = Section::open(at, "metering", Self::KEYS, problems);
-        Self {
+        let metering = Self {
             // The fraud checker flags windows below one minute and above 25 hours.
             interval: section.duration("interval", seconds(HOUR), seconds(60)..=seconds(24 * HOUR)),
             provider_id: section.text("provider_id"),
             alerts: section.below("alerts", Alerts::read),
+        };
+        if metering.interval.subsec_nanos() != 0 {
+            section.error(
+                Code::InvalidValue,
+                "interval",
+                "a window is whole seconds long",
+                "for example 90s",
+            );
         }
+        metering
     }
 }
 

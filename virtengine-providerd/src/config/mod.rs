@@ -3,9 +3,9 @@
 //! It is YAML with `${VAR}` and `${VAR:-default}` in its values. Reading reports every problem at once, each with its line and
 //! column; a [`Config`] is one that has none. Every section may be absent: its defaults are those of the training document.
 //!
-//! What is legal but cannot be used as it stands is not a problem of the file and is kept beside it: back ends that this build
-//! does not have ([`Config::unavailable`]) and sample values that must be replaced ([`Config::placeholders`]). The caller
-//! decides: `config validate` shows them, `start` may refuse.
+//! What is legal but cannot be used as it stands is not a problem of the file and is kept beside it: what this build does not
+//! have ([`Config::unavailable`]), sample values that must be replaced ([`Config::placeholders`]), and both together with a
+//! missing back end ([`Config::blockers`]). The caller decides: `config validate` and `doctor` show them, `start` refuses.
 
 pub mod adapters;
 mod bid_engine;
@@ -110,6 +110,19 @@ impl Config {
     #[must_use]
     pub fn placeholders(&self) -> Vec<Problem> {
         self.of(Code::Placeholder)
+    }
+
+    /// Everything that keeps the daemon from starting although the file is valid, in the order of the file: placeholders, what
+    /// this build does not have, and no back end at all.
+    #[must_use]
+    pub fn blockers(&self) -> Vec<Problem> {
+        let blocks = |notice: &&Problem| {
+            matches!(
+                notice.code,
+                Code::Placeholder | Code::NotAvailable | Code::RequiredField
+            )
+        };
+        self.notices.iter().filter(blocks).cloned().collect()
     }
 
     fn of(&self, code: Code) -> Vec<Problem> {

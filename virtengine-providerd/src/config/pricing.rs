@@ -1,6 +1,8 @@
 use serde::Serialize;
+use virtengine_metering::pricing::PricingInputs;
 use virtengine_provider_core::document::{Code, Cursor, Problems};
 use virtengine_provider_core::money::Decimal;
+use virtengine_provider_core::pricing::{BlockTime, Denomination, Period, PriceTable, PricingError};
 
 use super::Chain;
 use super::section::Section;
@@ -96,6 +98,43 @@ impl Pricing {
                 "10 means one tenth more",
             );
         }
+        if let Err(PricingError::TooLarge { field }) = pricing.computed(chain) {
+            let key = field.strip_prefix("pricing.").unwrap_or(field);
+            section.error(
+                Code::InvalidValue,
+                key,
+                "too large to be computed exactly",
+                "check the unit: prices are in `currency` per `per`",
+            );
+        }
         pricing
+    }
+
+    /// Everything that bids and usage records compute from the prices before there is an order.
+    fn computed(&self, chain: &Chain) -> Result<(), PricingError> {
+        let denomination = Denomination {
+            denom: chain.denom.clone(),
+            display: chain.display.clone(),
+            exponent: chain.exponent,
+        };
+        let table = PriceTable {
+            cpu_price_per_core: self.cpu_price_per_core,
+            memory_price_per_gb: self.memory_price_per_gb,
+            storage_price_per_gb: self.storage_price_per_gb,
+            gpu_price_per_hour: self.gpu_price_per_hour,
+            network_price_per_gb: self.network_price_per_gb,
+            min_bid_price: self.min_bid_price,
+            bid_markup_percent: self.bid_markup_percent,
+            currency: self.currency.clone(),
+            per: match self.per {
+                PricingPeriod::Hour => Period::Hour,
+                PricingPeriod::Month => Period::Month,
+            },
+        };
+        PricingInputs::from_table(&table, &denomination)?;
+        if let Ok(block_time) = BlockTime::try_from(chain.block_time) {
+            table.compile(&denomination, block_time)?;
+        }
+        Ok(())
     }
 }

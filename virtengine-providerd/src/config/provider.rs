@@ -84,6 +84,10 @@ impl Provider {
                 );
             }
         }
+        section.without_effect(
+            &["name", "contact_email", "website"],
+            "it is told neither to tenants nor to the chain",
+        );
         Self {
             address,
             name: section.text("name"),

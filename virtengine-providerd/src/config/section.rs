@@ -219,6 +219,28 @@ impl<'c, 'd, 'p> Section<'c, 'd, 'p> {
         self.report(true, code, key, message.to_string(), hint);
     }
 
+    /// Reports a notice about the section itself.
+    pub(super) fn notice_of_section(&mut self, code: Code, message: impl Display, hint: &str) {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        let absent = Path::ROOT.key(self.name);
+        let (path, span) = match &self.fields {
+            Some(fields) => (fields.path(), fields.span()),
+            None => (&absent, Span::default()),
+        };
+        self.problems
+            .notice_at(code, path, span, message.to_string(), hint);
+    }
+
+    /// Says of each of `keys` that is there that nothing comes of it.
+    pub(super) fn without_effect(&mut self, keys: &[&str], why: &str) {
+        for key in keys {
+            if self.has(key) {
+                let message = format!("has no effect in this build: {why}");
+                self.notice(Code::NotCarriedOut, key, message, "it may stay, or be left out");
+            }
+        }
+    }
+
     fn report(&mut self, is_notice: bool, code: Code, key: &str, message: String, hint: &str) {
         let absent = Path::ROOT.key(self.name);
         let (path, span) = match &self.fields {

@@ -86,6 +86,8 @@ fn wrong_usage_has_code_2_and_json_when_asked_for() {
         &["workload", "list", "--state", "sleeping"],
         &["logs", "--level", "loud"],
         &["nonsense"],
+        &["devnet", "--tenants", "5"],
+        &["devnet", "--tenants", "0"],
     ] {
         program.run(args).fails(2);
         let json = program.run(&[args, &["--output", "json"]].concat());

@@ -130,6 +130,29 @@ fn a_passphrase_is_never_guessed_and_its_file_must_be_private() {
 }
 
 #[test]
+fn the_identity_key_is_of_the_configured_algorithm_unless_another_is_named() {
+    for (configured, arguments, expected) in [
+        ("p256", &[] as &[&str], "p256"),
+        ("secp256k1", &["--purpose", "identity"], "secp256k1"),
+        ("p256", &["--algorithm", "ed25519"], "ed25519"),
+        // The account is none of its business.
+        ("p256", &["--purpose", "account"], "secp256k1"),
+    ] {
+        let program = Program::new();
+        let home = program.home.path().display();
+        let text = format!(
+            "key_manager:\n  key_dir: {home}/keys\n  passphrase_file: {home}/passphrase\n  default_algorithm: {configured}\n"
+        );
+        program.write("config.yaml", &text, 0o644);
+        program.run(&["keys", "init"]).ok();
+        let command = [&["keys", "generate", "--output", "json"], arguments].concat();
+        let made = program.run(&command).json();
+        assert_eq!(made["key"]["algorithm"], expected, "{made}");
+        program.run(&["keys", "test-sign"]).ok();
+    }
+}
+
+#[test]
 fn the_account_key_comes_with_words_that_bring_it_back() {
     let program = initialised();
     let made = program

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "tests")]
 
 mod daemon;
+mod devnet;
 mod documents;
 mod help;
 mod keys;

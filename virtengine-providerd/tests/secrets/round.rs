@@ -277,8 +277,9 @@ fn memory_keeps_only_keys(site: &Site, secrets: &Secrets, daemon: u32) {
         .output();
     let file = site.path(&format!("image.{daemon}"));
     if !made.is_ok_and(|made| made.status.success()) || !file.exists() {
-        eprintln!("skipped: no image of the daemon's memory can be made here");
-        return;
+        return crate::site::skip(
+            "no image of the daemon's memory can be made: gcore (package gdb) is needed",
+        );
     }
     let memory = std::fs::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
@@ -419,8 +420,7 @@ fn open_to_all(path: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_users_cannot_use_the_operators_socket() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can act as another user");
+    if !crate::site::can_be_somebody_else() {
         return;
     }
     let secrets = Secrets::new();
@@ -453,8 +453,7 @@ async fn other_users_cannot_use_the_operators_socket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_of_a_plain_user_cannot_be_looked_into_by_that_user() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can act as another user");
+    if !crate::site::can_be_somebody_else() {
         return;
     }
     let site = Site::new().await;

@@ -43,7 +43,18 @@ async fn exercise_1_1_leads_from_the_sample_to_a_dry_run() {
         .replace("/var/lib/virtengine", &site.home.path().display().to_string());
     assert_ne!(filled, generated);
     site.write("provider-config.yaml", &filled, 0o600);
-    line(&site, "virtengine-provider config validate").ok();
+    // Nobody but the operator knows where workloads may run.
+    let checked = line(&site, "virtengine-provider config validate").ok();
+    assert!(
+        checked.contains("is valid") && checked.contains("no back end is enabled"),
+        "{checked}"
+    );
+    let error = line(&site, "virtengine-provider start --dry-run").fails(3);
+    assert!(error.contains("adapters.local.enabled: true"), "{error}");
+    let filled = filled.replacen("    enabled: false", "    enabled: true", 1);
+    site.write("provider-config.yaml", &filled, 0o600);
+    let checked = line(&site, "virtengine-provider config validate").ok();
+    assert!(!checked.contains("cannot start"), "{checked}");
     let error = line(&site, "virtengine-provider start --dry-run").fails(10);
     assert!(error.contains("hint: ") && error.contains("keys init"), "{error}");
 

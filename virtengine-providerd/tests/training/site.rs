@@ -148,6 +148,24 @@ impl Drop for Site {
     }
 }
 
+/// Whether this user can run programs as another one. Where not, tests that need it skip; in continuous integration they fail.
+#[allow(dead_code, reason = "not every test binary asks")]
+pub(crate) fn can_be_somebody_else() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skip("only root can act as another user");
+    }
+    is_root
+}
+
+/// Says that something cannot be tested here. In continuous integration that is a failure.
+#[allow(dead_code, reason = "not every test binary asks")]
+#[track_caller]
+pub(crate) fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "cannot be tested here: {why}");
+    eprintln!("skipped: {why}");
+}
+
 pub(crate) fn finish(command: &mut Command) -> Ran {
     let output = command.output().unwrap();
     Ran {

@@ -152,7 +152,27 @@ impl Adapters {
             local: section.with("local", |at, problems| Some(Local::read(at, problems))),
             memory: section.with("memory", |at, problems| Some(Memory::read(at, problems))),
         };
-        for backend in adapters.enabled() {
+        let enabled = adapters.enabled();
+        let usable: Vec<&str> = enabled
+            .iter()
+            .filter(|backend| backend.is_available())
+            .map(|backend| backend.name())
+            .collect();
+        if enabled.is_empty() {
+            section.notice_of_section(
+                Code::RequiredField,
+                "no back end is enabled: there is nothing to run workloads on",
+                "set adapters.local.enabled: true (processes of this host, without isolation)",
+            );
+        }
+        if usable.len() > 1 {
+            let message = format!(
+                "this build runs one back end at a time, not {}",
+                usable.join(" and ")
+            );
+            section.notice_of_section(Code::NotAvailable, message, "set enabled: false for all but one");
+        }
+        for backend in enabled {
             if !backend.is_available() {
                 let message = format!("the back end {} is not available in this build", backend.name());
                 section.notice(

@@ -9,6 +9,7 @@ use virtengine_provider_core::units::{GIB, Resources};
 use super::adapters::Backend;
 use super::*;
 
+mod startable;
 mod template;
 
 const ALICE: &str = "ve1avgyh77ycn997ja45q5q8ss8y9mr424ju8e86f";
@@ -212,7 +213,9 @@ fn variables_are_expanded_and_their_absence_is_a_problem_at_its_place() {
         "2:15 chain.endpoints[0]: the environment variable HOST is not set [UNSET_VARIABLE] (set it, or write ${HOST:-default})"
     );
     assert!(
-        found[1].contains("5:18 logging.level: the environment variable LEVEL is not set"),
+        found
+            .iter()
+            .any(|line| line.contains("5:18 logging.level: the environment variable LEVEL is not set")),
         "{found:?}"
     );
     for broken in ["${", "${}", "${1A}", "${A B}", "${A"] {
@@ -255,13 +258,13 @@ fn a_secret_in_the_file_itself_is_said() {
     let text = "adapters:\n  aws:\n    secret_access_key: hunter2\n    session_token: ${T}\n";
     let config = valid_with(text, &[("T", "hunter2")]);
     assert_eq!(
-        lines(config.notices())[1],
+        lines(config.notices())[2],
         "3:24 adapters.aws.secret_access_key: a secret stands in the file itself [PLAIN_SECRET] (write ${VARIABLE}, and set it where the daemon is started)"
     );
     assert_eq!(
         config.notices().len(),
-        2,
-        "one for the missing address, one for the key"
+        3,
+        "one for the missing address, one for the missing back end, one for the key"
     );
 }
 
@@ -344,7 +347,31 @@ fn what_does_not_fit_together_is_refused() {
         ),
         (
             "chain: {gas_adjustment: 0.5}",
-            "chain.gas_adjustment: must be between 1 and 10",
+            "chain.gas_adjustment: must be between 1.5 and 5",
+        ),
+        (
+            "chain: {gas_adjustment: 1.4}",
+            "1:25 chain.gas_adjustment: must be between 1.5 and 5",
+        ),
+        (
+            "chain: {timeout_blocks: 1001}",
+            "chain.timeout_blocks: \"1001\" is not a whole number between 2 and 1000",
+        ),
+        (
+            "chain: {endpoints: ['http://node.example.com/#a']}",
+            "1:21 chain.endpoints[0]: not an endpoint such as http://127.0.0.1:26657: a fragment makes no sense here",
+        ),
+        (
+            &format!("chain: {{chain_id: {}}}", "c".repeat(51)),
+            "is not the name of a chain, of at most 50 bytes",
+        ),
+        (
+            "pricing: {memory_price_per_gb: 99999999999999}",
+            "1:32 pricing.memory_price_per_gb: too large to be computed exactly [INVALID_VALUE] (check the unit",
+        ),
+        (
+            "metering: {interval: 90s500ms}",
+            "metering.interval: a window is whole seconds long [INVALID_VALUE] (for example 90s)",
         ),
         (
             "chain: {gas_price: 1, gas_price_max: 0.5}",

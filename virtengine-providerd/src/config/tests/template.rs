@@ -16,11 +16,11 @@ fn the_template_is_valid_and_says_the_defaults() {
     );
     assert!(config.adapters.enabled().is_empty());
     assert_eq!(
-        config.notices().len(),
-        1,
-        "only the missing address: {:?}",
-        config.notices()
+        lines(config.notices()),
+        lines(&config.blockers()),
+        "only what nobody can know: the address and the back end"
     );
+    assert_eq!(config.blockers().len(), 2);
 }
 
 /// The file with its commented keys switched on, as an operator would who needs them.
