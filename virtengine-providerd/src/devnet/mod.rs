@@ -3,6 +3,7 @@
 //! signed and paid.
 
 mod audit;
+mod interrupt;
 mod narrate;
 mod round;
 mod summary;
@@ -11,31 +12,55 @@ mod world;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use virtengine_devchain::{Devchain, TestAccount};
 
 use crate::cli::DevnetOptions;
+use interrupt::Interrupts;
 use narrate::Narrator;
 use round::{Round, Rounds};
 use world::World;
 
-/// Runs the devnet: once, or until it is told to stop.
+pub use interrupt::Interrupt;
+
+/// Most tenants of a devnet: so many of the chain's test accounts order.
+pub const TENANTS_MAX: u32 = 4;
+
+/// Runs the devnet: once, or until it is told to stop. When it ends, its workloads have ended, and its home is gone unless one was
+/// named.
+///
+/// Returns the signal that broke off a round; `None` when everything that was begun came to its end.
 ///
 /// # Errors
 /// It cannot start, or a step of a round did not truly happen; the message names the step.
-pub async fn run(options: DevnetOptions) -> anyhow::Result<()> {
+pub async fn run(options: DevnetOptions) -> anyhow::Result<Option<Interrupt>> {
+    // From here on a signal ends nothing by itself: one that comes during the start is heard after it.
+    let mut interrupts = Interrupts::listen()?;
     let narrator = Arc::new(Narrator::new(&options));
     if options.chain_only {
-        return chain_only(&options, &narrator).await;
+        chain_only(&options, &narrator, &mut interrupts).await?;
+        return Ok(None);
     }
     let world = World::start(&options, &narrator).await?;
-    let outcome = rounds(&options, &world, &narrator).await;
-    let outcome = match outcome {
-        Ok(()) if !options.once => until_stopped(&world, &narrator).await,
-        outcome => outcome,
+    let mut outcome = tokio::select! {
+        ended = rounds(&options, &world, &narrator) => ended.map(|()| None),
+        interrupt = interrupts.next() => {
+            narrator.say("devnet", "broken off: its workloads are ended");
+            Ok(Some(interrupt))
+        }
     };
-    world.stop().await;
+    if matches!(outcome, Ok(None)) && !options.once {
+        until_stopped(&world, &narrator, &mut interrupts).await;
+    }
+    let home = world.home().to_owned();
+    tokio::select! {
+        () = world.stop() => {}
+        // Somebody who asks twice does not want to wait.
+        interrupt = interrupts.next() => {
+            narrator.say("devnet", &format!("left as it is: {} and what runs there", home.display()));
+            outcome = Ok(Some(interrupt));
+        }
+    }
     outcome
 }
 
@@ -71,26 +96,20 @@ async fn rounds(options: &DevnetOptions, world: &World, narrator: &Arc<Narrator>
     audit.check()
 }
 
-async fn until_stopped(world: &World, narrator: &Narrator) -> anyhow::Result<()> {
+async fn until_stopped(world: &World, narrator: &Narrator, interrupts: &mut Interrupts) {
     narrator.say(
         "devnet",
         &format!("runs on until Ctrl-C; in a second terminal:\n{}", world.hints()),
     );
-    stopped().await
-}
-
-async fn stopped() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    interrupts.next().await;
 }
 
 /// Only the chain, for a daemon and tenants in other terminals.
-async fn chain_only(options: &DevnetOptions, narrator: &Narrator) -> anyhow::Result<()> {
+async fn chain_only(
+    options: &DevnetOptions,
+    narrator: &Narrator,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<()> {
     let mut config = virtengine_devchain::Config::every(options.block_time).listen(options.listen);
     if let Some(home) = &options.home {
         config = config.home(home.join("chain"));
@@ -115,7 +134,7 @@ async fn chain_only(options: &DevnetOptions, narrator: &Narrator) -> anyhow::Res
             &format!("{name}: {address}  (public words: {mnemonic})"),
         );
     }
-    stopped().await?;
+    interrupts.next().await;
     chain.stop().await;
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::task::JoinSet;
+use virtengine_adapters::local::{self, LocalAdapter};
 use virtengine_chain::{ChainClient, ChainConfig};
 use virtengine_devchain::{Devchain, TestAccount};
 use virtengine_gateway::tenant::Trust;
@@ -13,6 +15,7 @@ use virtengine_keys::mnemonic::ACCOUNT_PATH;
 use virtengine_keys::{Access, KdfParams, KeyStore, Mnemonic, Passphrase, Purpose, SecretBytes, StoreConfig};
 use virtengine_metering::window::Windows;
 use virtengine_provider_core::id::Address;
+use virtengine_provider_core::ports::adapter::Adapter;
 use virtengine_provider_core::ports::clock::Clock as _;
 use virtengine_provider_core::ports::signer::{Algorithm, PublicKey};
 
@@ -25,7 +28,9 @@ use crate::tenant::Tenant;
 /// The test account that provides.
 const PROVIDER: &str = "bob";
 /// The test accounts that order, in turn.
-const TENANTS: [&str; 4] = ["alice", "operator", "charlie", "validator"];
+const TENANTS: [&str; super::TENANTS_MAX as usize] = ["alice", "operator", "charlie", "validator"];
+/// Longest that the end of all workloads may take: their own grace, and the supervisors' after it.
+const END_MAX: Duration = Duration::from_secs(30);
 /// Length of a usage window: a devnet has no time to wait for a minute.
 const WINDOW: Duration = Duration::from_secs(4);
 
@@ -35,6 +40,7 @@ pub(super) struct World {
     chain: Devchain,
     client: ChainClient,
     daemon: Daemon,
+    adapter: Arc<dyn Adapter>,
     tenants: Vec<Tenant>,
     identity: PublicKey,
     home: PathBuf,
@@ -68,7 +74,12 @@ impl World {
             "chain",
             &format!("{} at {}", virtengine_devchain::CHAIN_ID, chain.rpc_url()),
         );
+        let client = ChainClient::new(chain_client(&chain)?)?;
+        let tenants =
+            (0..options.tenants).map(|index| tenant(&client, usize::try_from(index).unwrap_or(usize::MAX)));
+        let tenants = tenants.collect::<anyhow::Result<_>>()?;
         let config = provider_config(options, home, &chain)?;
+        let adapter = adapter(&config)?;
         let keys = provider_keys(&config, home).context("step keys")?;
         let identity = keys.identity.public_key();
         let witness = Arc::clone(narrator);
@@ -82,7 +93,9 @@ impl World {
             log,
             witness: Some(Box::new(move |event, at| witness.hear(event, at))),
         };
-        let daemon = Daemon::start(parts).await.context("step provider")?;
+        let daemon = Daemon::start_on(parts, Arc::clone(&adapter))
+            .await
+            .context("step provider")?;
         narrator.say(
             "provider",
             &format!(
@@ -92,15 +105,11 @@ impl World {
                 daemon.health_address()
             ),
         );
-        let client = ChainClient::new(chain_client(&chain)?)?;
-        let mut tenants = Vec::new();
-        for index in 0..options.tenants {
-            tenants.push(tenant(&client, usize::try_from(index).unwrap_or(0))?);
-        }
         Ok(Self {
             chain,
             client,
             daemon,
+            adapter,
             tenants,
             identity,
             home: home.to_owned(),
@@ -153,31 +162,59 @@ impl World {
     /// What to type in a second terminal.
     pub(super) fn hints(&self) -> String {
         let config = self.home.join("provider-config.yaml");
-        let commands = [
-            "status",
-            "bids list --last 5",
-            "workload list",
-            "usage list",
-            "health",
-        ];
+        let commands = ["status", "bids list --last 5", "workload list", "usage list"];
         let lines = commands.iter().map(|command| {
             format!(
                 "           virtengine-provider --config {} {command}",
                 config.display()
             )
         });
-        lines
-            .filter(|line| !line.ends_with("health"))
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.collect::<Vec<_>>().join("\n")
     }
 
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Stops everything. Workloads outlive a daemon on purpose, and must not outlive a devnet.
     pub(super) async fn stop(self) {
         self.daemon.stop().await;
+        let ended = end_workloads(&self.adapter).await;
         self.chain.stop().await;
-        if self.temporary && std::fs::remove_dir_all(&self.home).is_err() {
+        if let Err(error) = ended {
+            // Their directories say what still runs.
+            tracing::error!(home = %self.home.display(), error = format!("{error:#}"), "not every workload has ended");
+        } else if self.temporary && std::fs::remove_dir_all(&self.home).is_err() {
             tracing::warn!(home = %self.home.display(), "the devnet's directory could not be removed");
         }
+    }
+}
+
+/// The back end of the configuration, with nothing but the demo service to run.
+fn adapter(config: &Config) -> anyhow::Result<Arc<dyn Adapter>> {
+    let settings = local::Config::new(config.storage.dir.join("local"));
+    let opened = LocalAdapter::open(settings, Arc::new(SystemClock));
+    let opened = opened.map_err(|problems| anyhow::anyhow!("step adapter: {problems:?}"))?;
+    Ok(Arc::new(opened))
+}
+
+/// Terminates whatever is left of ours, all at once.
+async fn end_workloads(adapter: &Arc<dyn Adapter>) -> anyhow::Result<()> {
+    let mut ending = JoinSet::new();
+    for id in adapter.list().await.context("which workloads there are")? {
+        let adapter = Arc::clone(adapter);
+        ending.spawn(async move { adapter.terminate(&id).await.with_context(|| id.to_string()) });
+    }
+    let all = async {
+        let mut outcome = Ok(());
+        while let Some(ended) = ending.join_next().await {
+            outcome = outcome.and(ended.context("ended badly").and_then(|ended| ended));
+        }
+        outcome
+    };
+    match tokio::time::timeout(END_MAX, all).await {
+        Ok(outcome) => outcome,
+        Err(_) => anyhow::bail!("waited {} s, in vain", END_MAX.as_secs()),
     }
 }
 
