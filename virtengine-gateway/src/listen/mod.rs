@@ -6,5 +6,5 @@ mod serve;
 mod stall;
 
 pub(crate) use answer::{catch_panic, json, read_body, route_missing, with_deadline};
-pub(crate) use peers::PeerTable;
+pub(crate) use peers::{PeerTable, Upload};
 pub(crate) use serve::{Acceptor, Limits, Peer, serve};

@@ -11,11 +11,12 @@ const PEERS_MAX: usize = 10_000;
 /// Stands for all peers that found no room.
 const OVERFLOW: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// How many requests and connections each network address has. An IPv6 peer is its /64: that is what one subscriber holds.
+/// How many requests, connections and uploads each network address has. An IPv6 peer is its /64: that is what one subscriber holds.
 #[derive(Debug)]
 pub(crate) struct PeerTable {
     requests_per_minute: u32,
     connections_max: u32,
+    uploads_max: u32,
     peers: Mutex<Peers>,
 }
 
@@ -35,6 +36,7 @@ struct Budget {
     milli_tokens: u64,
     refilled_at: Instant,
     connections: u32,
+    uploads: u32,
 }
 
 /// One connection of a peer; gives it back when dropped.
@@ -44,13 +46,21 @@ pub(crate) struct Connection {
     peer: IpAddr,
 }
 
+/// One upload of a peer; gives it back when dropped.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    table: Arc<PeerTable>,
+    peer: IpAddr,
+}
+
 impl PeerTable {
     /// Each peer may make `requests_per_minute` (and that many at once, after a pause), over at most `connections_max`
-    /// connections.
-    pub(crate) fn new(requests_per_minute: u32, connections_max: u32) -> Self {
+    /// connections, `uploads_max` of them uploads.
+    pub(crate) fn new(requests_per_minute: u32, connections_max: u32, uploads_max: u32) -> Self {
         Self {
             requests_per_minute,
             connections_max,
+            uploads_max,
             peers: Mutex::new(Peers {
                 budgets: BTreeMap::new(),
                 tidied_at: None,
@@ -66,6 +76,19 @@ impl PeerTable {
             allowed
         })
         .map(|peer| Connection {
+            table: self.clone(),
+            peer,
+        })
+    }
+
+    /// One more upload of this peer, or `None` when it has too many.
+    pub(crate) fn upload(self: &Arc<Self>, peer: IpAddr) -> Option<Upload> {
+        self.with_budget(peer, |budget| {
+            let allowed = budget.uploads < self.uploads_max;
+            budget.uploads += u32::from(allowed);
+            allowed
+        })
+        .map(|peer| Upload {
             table: self.clone(),
             peer,
         })
@@ -96,6 +119,7 @@ impl PeerTable {
             milli_tokens: full,
             refilled_at: now,
             connections: 0,
+            uploads: 0,
         });
         let elapsed = u64::try_from(now.duration_since(budget.refilled_at).as_millis()).unwrap_or(u64::MAX);
         let refill = elapsed.saturating_mul(u64::from(self.requests_per_minute)) / 60;
@@ -116,8 +140,10 @@ impl Peers {
             return;
         }
         self.tidied_at = Some(now);
-        self.budgets
-            .retain(|_, budget| budget.connections > 0 || now.duration_since(budget.refilled_at) < MEMORY);
+        self.budgets.retain(|_, budget| {
+            let busy = budget.connections > 0 || budget.uploads > 0;
+            busy || now.duration_since(budget.refilled_at) < MEMORY
+        });
     }
 }
 
@@ -126,6 +152,15 @@ impl Drop for Connection {
         let mut peers = self.table.peers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(budget) = peers.budgets.get_mut(&self.peer) {
             budget.connections = budget.connections.saturating_sub(1);
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut peers = self.table.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = peers.budgets.get_mut(&self.peer) {
+            budget.uploads = budget.uploads.saturating_sub(1);
         }
     }
 }
@@ -150,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_asks_too_often_waits_and_others_do_not() {
-        let table = PeerTable::new(60, 1);
+        let table = PeerTable::new(60, 1, 1);
         assert_eq!((0..100).filter(|_| table.request(v4(1))).count(), 60);
         assert!(table.request(v4(2)));
         tokio::time::advance(Duration::from_secs(2)).await;
@@ -159,7 +194,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_are_given_back() {
-        let table = Arc::new(PeerTable::new(60, 2));
+        let table = Arc::new(PeerTable::new(60, 2, 1));
         let held: Vec<_> = (0..3).map(|_| table.connect(v4(1))).collect();
         assert_eq!(held.iter().flatten().count(), 2);
         drop(held);
@@ -167,8 +202,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn uploads_are_counted_apart_given_back_and_remembered_while_they_last() {
+        let table = Arc::new(PeerTable::new(60, 1, 2));
+        let held: Vec<_> = (0..3).map(|_| table.upload(v4(1))).collect();
+        assert_eq!(held.iter().flatten().count(), 2);
+        assert!(table.upload(v4(2)).is_some());
+        assert!(table.connect(v4(1)).is_some());
+        tokio::time::advance(MEMORY * 2).await;
+        table.peers.lock().unwrap().tidy(Instant::now());
+        assert!(table.upload(v4(1)).is_none());
+        drop(held);
+        assert!(table.upload(v4(1)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_ipv6_subscriber_is_one_peer() {
-        let table = PeerTable::new(1, 1);
+        let table = PeerTable::new(1, 1, 1);
         let host = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 7, 0, 0, 0, last));
         assert!(table.request(host(1)));
         assert!(!table.request(host(2)));
@@ -176,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_table_does_not_grow_without_bound() {
-        let table = PeerTable::new(5, 1);
+        let table = PeerTable::new(5, 1, 1);
         for number in 0..20_000_u32 {
             table.request(IpAddr::from(number.to_be_bytes()));
         }

@@ -5,6 +5,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use virtengine_provider_core::time::Timestamp;
+
 use crate::api::{LogEntry, LogLevel, OperatorLogQuery};
 
 /// The longest line that is read back.
@@ -47,8 +49,7 @@ struct State {
     all: VecDeque<LogEntry>,
     grave: VecDeque<LogEntry>,
     file: Option<LogFile>,
-    /// Lines that the disk did not take.
-    lost: u64,
+    missing: Option<Missing>,
 }
 
 #[derive(Debug)]
@@ -56,6 +57,8 @@ struct LogFile {
     file: File,
     path: PathBuf,
     bytes: u64,
+    /// Whether the last line may have been written in part.
+    torn: bool,
 }
 
 impl LogRing {
@@ -83,18 +86,15 @@ impl LogRing {
         })
     }
 
-    /// Adds a line. A disk that does not take it costs the line on disk, never the caller.
+    /// Adds a line. A disk that does not take it costs the line on disk, never the caller; [`Self::tail`] then tells how many lines
+    /// the disk lacks, and the file does once it is written again.
     pub fn push(&self, entry: LogEntry) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &mut state.file
-            && file.write(&entry, self.options.file_bytes_max).is_err()
-        {
-            state.lost += 1;
-        }
+        state.write(&entry, &self.options);
         state.remember(entry, &self.options);
     }
 
-    /// The last lines that match, oldest first.
+    /// The last lines that match, oldest first. While the disk does not take lines, the last one says so: how many, and why.
     #[must_use]
     pub fn tail(&self, query: OperatorLogQuery) -> Vec<LogEntry> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,17 +103,59 @@ impl LogRing {
         } else {
             &state.all
         };
-        last_matching(lines.iter(), query)
+        let notice = state.missing.as_ref().map(Missing::notice);
+        last_matching(lines.iter().chain(&notice), query)
     }
+}
 
-    /// How many lines the disk did not take.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).lost
+/// Lines that the disk did not take since it last took one.
+#[derive(Debug)]
+struct Missing {
+    lines: u64,
+    /// Time of the last of them.
+    last: Timestamp,
+    /// What the operating system said to the last of them.
+    error: String,
+}
+
+impl Missing {
+    fn notice(&self) -> LogEntry {
+        LogEntry {
+            at: self.last,
+            level: LogLevel::Error,
+            target: module_path!().to_owned(),
+            message: format!("{} lines of the log are not in its file", self.lines),
+            fields: [("error".to_owned(), self.error.clone())].into(),
+        }
     }
 }
 
 impl State {
+    fn write(&mut self, entry: &LogEntry, options: &LogRingOptions) {
+        if let Err(error) = self.try_write(entry, options) {
+            let before = self.missing.take().map_or(0, |missing| missing.lines);
+            self.missing = Some(Missing {
+                lines: before.saturating_add(1),
+                last: entry.at,
+                error: error.to_string(),
+            });
+        }
+    }
+
+    fn try_write(&mut self, entry: &LogEntry, options: &LogRingOptions) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let Some(notice) = self.missing.as_ref().map(Missing::notice) else {
+            return file.write(entry, options.file_bytes_max);
+        };
+        file.write(&notice, options.file_bytes_max)?;
+        let written = file.write(entry, options.file_bytes_max);
+        self.missing = None;
+        self.remember(notice, options);
+        written
+    }
+
     fn remember(&mut self, entry: LogEntry, options: &LogRingOptions) {
         if entry.level >= LogLevel::Warn {
             keep(&mut self.grave, entry.clone(), options.grave_lines);
@@ -141,17 +183,28 @@ impl LogFile {
             file,
             path: path.to_owned(),
             bytes,
+            // As a crash may have left it; an empty line is nothing to who reads.
+            torn: bytes > 0,
         })
     }
 
     fn write(&mut self, entry: &LogEntry, bytes_max: u64) -> io::Result<()> {
         if self.bytes >= bytes_max {
-            std::fs::rename(&self.path, before(&self.path))?;
+            match std::fs::rename(&self.path, before(&self.path)) {
+                Ok(()) => {}
+                // Somebody took the file away: there is nothing to keep, and a new one is to be begun all the same.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
             *self = Self::open(&self.path)?;
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
+        if std::mem::replace(&mut self.torn, true) {
+            line.insert(0, b'\n');
+        }
         self.file.write_all(&line)?;
+        self.torn = false;
         self.bytes += u64::try_from(line.len()).unwrap_or(u64::MAX);
         Ok(())
     }
@@ -209,8 +262,6 @@ fn read_all(file: &Path) -> io::Result<Vec<LogEntry>> {
 
 #[cfg(test)]
 mod tests {
-    use virtengine_provider_core::time::Timestamp;
-
     use super::*;
 
     fn entry(number: i64, level: LogLevel) -> LogEntry {
@@ -251,6 +302,59 @@ mod tests {
         assert_eq!(ring.tail(query(1000, LogLevel::Trace)).len(), 10);
     }
 
+    fn on_disk(path: &Path, file_bytes_max: u64) -> LogRing {
+        LogRing::open(LogRingOptions {
+            file: Some(path.to_owned()),
+            file_bytes_max,
+            ..LogRingOptions::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_file_that_somebody_took_away_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("provider.log");
+        let ring = on_disk(&path, 200);
+        for number in 0..3 {
+            ring.push(entry(number, LogLevel::Info));
+        }
+        std::fs::remove_file(&path).unwrap();
+        for number in 3..5 {
+            ring.push(entry(number, LogLevel::Info));
+        }
+        let read = read_log_files(&path, query(100, LogLevel::Info)).unwrap();
+        assert_eq!(messages(&read), ["line 3", "line 4"]);
+    }
+
+    #[test]
+    fn lines_that_the_disk_did_not_take_are_told_in_memory_and_later_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("provider.log");
+        let ring = on_disk(&path, 200);
+        // A folder in the place of the file before: the files cannot take turns.
+        std::fs::create_dir(before(&path)).unwrap();
+        for number in 0..10 {
+            ring.push(entry(number, LogLevel::Info));
+        }
+        let tail = ring.tail(query(2, LogLevel::Error));
+        assert_eq!(tail.len(), 1);
+        assert!(tail[0].message.contains("7 lines"), "{tail:?}");
+        assert_eq!(tail[0].at, Timestamp::from_seconds(9));
+        assert!(!tail[0].fields["error"].is_empty(), "{tail:?}");
+        let tail = ring.tail(query(2, LogLevel::Info));
+        assert_eq!(tail[0].message, "line 9");
+        assert!(tail[1].message.contains("7 lines"), "{tail:?}");
+
+        std::fs::remove_dir(before(&path)).unwrap();
+        ring.push(entry(10, LogLevel::Info));
+        let read = read_log_files(&path, query(100, LogLevel::Info)).unwrap();
+        assert_eq!(read.len(), 5, "{read:?}");
+        assert!(read[3].message.contains("7 lines"), "{read:?}");
+        assert_eq!(read[4].message, "line 10");
+        assert_eq!(ring.tail(query(2, LogLevel::Info)), read[3..]);
+    }
+
     #[test]
     fn lines_survive_a_restart_and_files_stay_small() {
         let dir = tempfile::tempdir().unwrap();
@@ -274,6 +378,10 @@ mod tests {
         );
         let read = read_log_files(&path, query(1, LogLevel::Info)).unwrap();
         assert_eq!(messages(&read), ["line 199"]);
+        // What comes after the torn line is not lost with it.
+        ring.push(entry(200, LogLevel::Info));
+        let read = read_log_files(&path, query(1, LogLevel::Info)).unwrap();
+        assert_eq!(messages(&read), ["line 200"]);
         let bytes: u64 = std::fs::read_dir(dir.path())
             .unwrap()
             .map(|file| file.unwrap().metadata().unwrap().len())

@@ -23,6 +23,12 @@ use crate::api::{ApiError, ErrorBody, LeaseStatus, ManifestReceipt, ManifestStat
 /// The largest answer that is read, and the longest line of a log.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
+/// The longest silence of a provider. It marks a quiet log every 15 seconds: whoever says nothing for four times as long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// The longest until an answer is whole, or a log begins.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// Which certificate of the provider is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
@@ -147,7 +153,8 @@ impl TenantClient {
         self.ask(Method::GET, &path, Bytes::new()).await
     }
 
-    /// Log lines of a lease. The stream ends with the log or with the first error.
+    /// Log lines of a lease. The stream ends with the log or with the first error; a provider from which nothing comes for 60 seconds,
+    /// not even the mark of a quiet log, is one ([`TenantClientError::Unreachable`]). Ask again with `query.after` to go on.
     ///
     /// # Errors
     /// See [`TenantClientError`].
@@ -177,14 +184,16 @@ impl TenantClient {
         }
         pairs.append_pair("follow", if follow { "true" } else { "false" });
         drop(pairs);
-        let response = self.send(Method::GET, url, Bytes::new(), None).await?;
-        let response = checked(response).await?;
-        Ok(lines(response))
+        let begin = async { checked(self.send(Method::GET, url, Bytes::new(), None).await?).await };
+        let response = tokio::time::timeout(ANSWER_TIME_MAX, begin)
+            .await
+            .unwrap_or_else(|_| Err(silent(&self.base)))?;
+        Ok(lines(response, self.base.clone()))
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T> {
         let url = self.url(path)?;
-        let limit = Some(Duration::from_secs(60));
+        let limit = Some(ANSWER_TIME_MAX);
         let response = checked(self.send(method, url, body, limit).await?).await?;
         let body = whole(response).await?;
         serde_json::from_slice(&body).map_err(|error| TenantClientError::Broken(error.to_string()))
@@ -292,13 +301,20 @@ async fn whole(response: Response) -> Result<Bytes> {
     Ok(body.freeze())
 }
 
-fn lines(response: Response) -> impl Stream<Item = Result<LogLine>> + Send + 'static {
+fn silent(base: &Url) -> TenantClientError {
+    TenantClientError::Unreachable {
+        base: base.to_string(),
+        message: format!("it said nothing for {} s", SILENCE_MAX.as_secs()),
+    }
+}
+
+fn lines(response: Response, base: Url) -> impl Stream<Item = Result<LogLine>> + Send + 'static {
     let parts = response
         .bytes_stream()
         .map_err(|error| TenantClientError::Broken(chain(&error)))
         .boxed();
-    let start = (parts, BytesMut::new(), false);
-    futures_util::stream::unfold(start, |(mut parts, mut held, over)| async move {
+    let start = (parts, BytesMut::new(), base, false);
+    futures_util::stream::unfold(start, |(mut parts, mut held, base, over)| async move {
         if over {
             return None;
         }
@@ -310,17 +326,22 @@ fn lines(response: Response) -> impl Stream<Item = Result<LogLine>> + Send + 'st
                 };
                 let item = line_of(line);
                 let over = item.is_err();
-                return Some((item, (parts, held, over)));
+                return Some((item, (parts, held, base, over)));
             }
             if held.len() > ANSWER_BYTES_MAX {
                 let error = TenantClientError::Broken("a log line is too long".to_owned());
-                return Some((Err(error), (parts, held, true)));
+                return Some((Err(error), (parts, held, base, true)));
             }
-            match parts.next().await {
-                Some(Ok(part)) => held.extend_from_slice(&part),
-                Some(Err(error)) => return Some((Err(error), (parts, held, true))),
-                None => return None,
-            }
+            let error = match tokio::time::timeout(SILENCE_MAX, parts.next()).await {
+                Ok(Some(Ok(part))) => {
+                    held.extend_from_slice(&part);
+                    continue;
+                }
+                Ok(None) => return None,
+                Ok(Some(Err(error))) => error,
+                Err(_) => silent(&base),
+            };
+            return Some((Err(error), (parts, held, base, true)));
         }
     })
     .boxed()

@@ -43,13 +43,16 @@ pub struct TenantServerOptions {
     pub requests_max: usize,
     /// Connections of one network address at once.
     pub connections_per_peer_max: u32,
+    /// Uploads of one network address at once: whoever uploads has shown no key until the whole body is there. A place is held for
+    /// 15 seconds at most until then, and for 30 seconds in all.
+    pub uploads_per_peer_max: u32,
     /// Requests of one network address per minute.
     pub requests_per_peer_per_minute: u32,
 }
 
 impl TenantServerOptions {
     /// Serves `provider` on `chain_id` at `listen`, with the limits that suit most: 512 connections, 64 requests at once; 32
-    /// connections and 600 requests per minute for each network address.
+    /// connections, 4 uploads and 600 requests per minute for each network address.
     #[must_use]
     pub fn new(listen: SocketAddr, tls: TlsChoice, provider: Address, chain_id: impl Into<String>) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl TenantServerOptions {
             connections_max: 512,
             requests_max: 64,
             connections_per_peer_max: 32,
+            uploads_per_peer_max: 4,
             requests_per_peer_per_minute: 600,
         }
     }

@@ -20,7 +20,7 @@ use virtengine_provider_core::ports::clock::Clock;
 use super::streams::{Format, StreamTable, body as log_body};
 use super::verify::Verifier;
 use crate::api::{ApiError, ApiResult, ErrorCode, TenantApi};
-use crate::listen::{Peer, PeerTable, catch_panic, json, read_body, route_missing, with_deadline};
+use crate::listen::{Peer, PeerTable, Upload, catch_panic, json, read_body, route_missing, with_deadline};
 use crate::metrics::Metrics;
 
 /// The largest manifest, as the chain's market knows it: 1 MiB.
@@ -80,28 +80,52 @@ async fn admission(State(face): Shared, request: Request, next: Next) -> Respons
     response
 }
 
-fn admit<'a>(face: &'a Face, request: &Request) -> ApiResult<tokio::sync::SemaphorePermit<'a>> {
-    if let Some(Peer::Tcp(address)) = request.extensions().get()
-        && !face.peers.request(*address)
-    {
-        face.metrics.rate_limited();
-        return Err(ApiError::new(
-            ErrorCode::RateLimited,
-            "too many requests from this network address",
-            "ask less often",
-        ));
-    }
-    let room = if *request.method() == Method::PUT {
-        &face.uploads
-    } else {
-        &face.room
+/// What a request holds until it is answered.
+struct Admission<'a> {
+    _place: tokio::sync::SemaphorePermit<'a>,
+    _upload: Option<Upload>,
+}
+
+fn admit<'a>(face: &'a Face, request: &Request) -> ApiResult<Admission<'a>> {
+    let peer = match request.extensions().get() {
+        Some(Peer::Tcp(address)) => Some(*address),
+        _ => None,
     };
-    room.try_acquire().map_err(|_| {
+    if peer.is_some_and(|peer| !face.peers.request(peer)) {
+        return Err(too_much(face, "too many requests", "ask less often"));
+    }
+    if *request.method() != Method::PUT {
+        return place(&face.room, None);
+    }
+    // Whoever uploads has shown no key yet: the share of one address keeps it from taking all places.
+    let upload = match peer.map(|peer| face.peers.upload(peer)) {
+        Some(None) => {
+            let remedy = "wait until the others are answered";
+            return Err(too_much(face, "too many uploads at once", remedy));
+        }
+        Some(upload) => upload,
+        None => None,
+    };
+    place(&face.uploads, upload)
+}
+
+fn too_much(face: &Face, what: &str, remedy: &str) -> ApiError {
+    face.metrics.rate_limited();
+    let message = format!("{what} from this network address");
+    ApiError::new(ErrorCode::RateLimited, message, remedy)
+}
+
+fn place(room: &Semaphore, upload: Option<Upload>) -> ApiResult<Admission<'_>> {
+    let place = room.try_acquire().map_err(|_| {
         ApiError::new(
             ErrorCode::Unavailable,
             "the provider is busy",
             "ask again in a second",
         )
+    })?;
+    Ok(Admission {
+        _place: place,
+        _upload: upload,
     })
 }
 

@@ -87,6 +87,7 @@ impl TenantServer {
         let peers = Arc::new(PeerTable::new(
             options.requests_per_peer_per_minute,
             options.connections_per_peer_max,
+            options.uploads_per_peer_max,
         ));
         let shutdown = CancellationToken::new();
         let face = Face {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use virtengine_gateway::api::{ErrorCode, WorkloadState};
 use virtengine_gateway::metrics::Metrics;
 use virtengine_gateway::tenant::{
@@ -150,6 +151,81 @@ async fn logs_resume_after_a_position_and_end_with_the_server() {
     assert!(end.unwrap().is_none_or(|item| item.is_err()));
 }
 
+/// Follows the log of `server`, which answers the one request that comes with `answer` and then says nothing, for ever.
+async fn follow_silent_provider(answer: &'static [u8]) -> (TenantClientError, Duration) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(answer).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let client = TenantClient::new(TenantClientOptions {
+        base,
+        trust: Trust::Roots,
+        provider: provider(),
+        chain_id: CHAIN.to_owned(),
+        signer: Arc::new(alice()),
+        clock: Arc::new(TestClock::new()),
+    })
+    .unwrap();
+    let begun = tokio::time::Instant::now();
+    let follow = async {
+        let lines = client.lease_logs((7, 1, 1), &LogQuery::default(), true).await?;
+        futures_util::pin_mut!(lines);
+        while let Some(line) = lines.next().await {
+            line?;
+        }
+        panic!("the log ended");
+    };
+    let ended: Result<(), _> = tokio::time::timeout(Duration::from_secs(3600), follow)
+        .await
+        .expect("the log is followed for an hour without a sign of life");
+    server.abort();
+    (ended.unwrap_err(), begun.elapsed())
+}
+
+const CHUNKED: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_falls_silent_ends_a_followed_log_with_an_error() {
+    let line = "{\"service\":\"web\",\"replica\":0,\"position\":1,\"text\":\"x\"}\n";
+    let started = format!("{CHUNKED}{:x}\r\n{line}\r\n", line.len());
+    // Before the answer, within its head, in the middle of the log.
+    for answer in ["", "HTTP/1.1 200 OK\r\n", CHUNKED, started.leak()] {
+        let (error, after) = follow_silent_provider(answer.as_bytes()).await;
+        assert!(
+            matches!(&error, TenantClientError::Unreachable { .. }),
+            "{answer:?}: {error}"
+        );
+        assert!(error.to_string().contains("60 s"), "{error}");
+        assert!(after <= Duration::from_secs(61), "{answer:?}: {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_log_is_followed_as_long_as_the_provider_shows_that_it_lives() {
+    let stand = Stand::open(Shop {
+        lines: 1,
+        ..Shop::default()
+    })
+    .await;
+    let client = stand.client(alice(), Trust::Roots);
+    let lines = client
+        .lease_logs((7, 1, 1), &LogQuery::default(), true)
+        .await
+        .unwrap();
+    futures_util::pin_mut!(lines);
+    assert_eq!(lines.next().await.unwrap().unwrap().position, 1);
+    let quiet = tokio::time::timeout(Duration::from_secs(600), lines.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}
+
 #[tokio::test]
 async fn open_log_streams_of_one_owner_are_bounded_and_given_back() {
     let stand = Stand::open(Shop::default()).await;
@@ -202,6 +278,11 @@ async fn plain_text_logs_do_not_steer_a_terminal() {
 }
 
 pub(crate) fn reqwest_client() -> reqwest::Client {
+    reqwest_client_from([127, 0, 0, 1])
+}
+
+/// A client whose own address is `from`.
+pub(crate) fn reqwest_client_from(from: [u8; 4]) -> reqwest::Client {
     let roots = rustls::RootCertStore::empty();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -212,6 +293,7 @@ pub(crate) fn reqwest_client() -> reqwest::Client {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
+        .local_address(std::net::IpAddr::from(from))
         .build()
         .unwrap()
 }

@@ -8,13 +8,17 @@ use virtengine_gateway::tenant::TlsChoice;
 use virtengine_provider_core::ports::clock::Clock as _;
 
 use crate::provider::{Shop, alice};
-use crate::tenant::{Stand, options, reqwest_client};
+use crate::tenant::{Stand, options, reqwest_client, reqwest_client_from};
 use crate::tenant_auth::signed;
 
 async fn put(stand: &Stand, body: Vec<u8>) -> u16 {
+    put_from([127, 0, 0, 1], stand, body).await
+}
+
+async fn put_from(from: [u8; 4], stand: &Stand, body: Vec<u8>) -> u16 {
     let path = "/deployment/7/manifest";
     let request = signed(&alice(), "PUT", path, &body, stand.clock.now()).await;
-    let mut call = reqwest_client()
+    let mut call = reqwest_client_from(from)
         .put(format!("http://{}{path}", stand.server.address()))
         .body(body);
     for (name, value) in request.headers() {
@@ -90,14 +94,11 @@ async fn a_connection_that_says_nothing_is_cut_off() {
     }
 }
 
-#[tokio::test]
-async fn slow_uploads_do_not_keep_others_from_asking() {
-    let mut narrow = options(TlsChoice::Off);
-    narrow.requests_max = 4;
-    let stand = Stand::with(Shop::default(), narrow).await;
+/// Begins uploads whose body never comes, each with headers that look right: no key of a tenant is needed for that.
+async fn begin_slow_uploads(stand: &Stand, count: usize) -> Vec<TcpStream> {
     let path = "/deployment/7/manifest";
     let mut held = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..count {
         let request = signed(&alice(), "PUT", path, b"x", stand.clock.now()).await;
         let mut head = format!("PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n");
         for (name, value) in request.headers() {
@@ -107,10 +108,57 @@ async fn slow_uploads_do_not_keep_others_from_asking() {
         stream.write_all((head + "\r\n").as_bytes()).await.unwrap();
         held.push(stream);
     }
+    held
+}
+
+#[tokio::test]
+async fn slow_uploads_do_not_keep_others_from_asking() {
+    let mut narrow = options(TlsChoice::Off);
+    narrow.requests_max = 4;
+    let stand = Stand::with(Shop::default(), narrow).await;
+    let _held = begin_slow_uploads(&stand, 8).await;
     let full = async { while put(&stand, b"x".to_vec()).await != 503 {} };
     tokio::time::timeout(Duration::from_secs(5), full).await.unwrap();
     let client = stand.client(alice(), virtengine_gateway::tenant::Trust::Roots);
     client.lease_status(7, 1, 1).await.unwrap();
+}
+
+/// Many requests are allowed, so that 429 is about uploads.
+async fn stand_for_uploads() -> Stand {
+    let mut options = options(TlsChoice::Off);
+    options.requests_per_peer_per_minute = 1_000_000;
+    Stand::with(Shop::default(), options).await
+}
+
+#[tokio::test]
+async fn one_address_cannot_hold_every_upload() {
+    let stand = stand_for_uploads().await;
+    let _held = begin_slow_uploads(&stand, 20).await;
+    let own_share_is_used = async { while put(&stand, b"x".to_vec()).await != 429 {} };
+    tokio::time::timeout(Duration::from_secs(5), own_share_is_used)
+        .await
+        .unwrap();
+    assert_eq!(put_from([127, 0, 0, 2], &stand, b"x".to_vec()).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_upload_gives_its_place_back_within_fifteen_seconds() {
+    let stand = stand_for_uploads().await;
+    let begun = tokio::time::Instant::now();
+    let held = begin_slow_uploads(&stand, 4).await;
+    for mut stream in held {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 504");
+    }
+    assert!(
+        begun.elapsed() <= Duration::from_secs(16),
+        "{:?}",
+        begun.elapsed()
+    );
+    for _ in 0..8 {
+        assert_eq!(put(&stand, b"x".to_vec()).await, 200);
+    }
 }
 
 #[tokio::test]
