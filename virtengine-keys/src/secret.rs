@@ -20,9 +20,11 @@ impl SecretBytes {
     /// # Errors
     /// The text, without repeating it, is not hex.
     pub fn from_hex(text: &str) -> Result<Self, &'static str> {
-        hex::decode(text.trim())
-            .map(Self::new)
-            .map_err(|_| "not an even number of hex digits")
+        let digits = text.trim();
+        // One buffer of the right size: one that grew would leave copies in freed memory.
+        let mut bytes = Self::zeros(digits.len() / 2);
+        hex::decode_to_slice(digits, bytes.expose_mut()).map_err(|_| "not an even number of hex digits")?;
+        Ok(bytes)
     }
 
     /// The bytes. Do not copy them into anything that is not wiped.
@@ -66,4 +68,26 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| KeyError::Entropy)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_digits_become_bytes_in_one_buffer_that_never_grew() {
+        for len in [0, 1, 31, 32, 33, 100] {
+            let secret = SecretBytes::from_hex(&format!(" {}\n", "a5".repeat(len))).unwrap();
+            assert_eq!(secret.expose(), vec![0xa5; len]);
+            // A buffer that grew has room to spare, and left copies of what it held where it was before.
+            assert_eq!(secret.0.capacity(), len);
+        }
+    }
+
+    #[test]
+    fn what_is_not_hex_is_refused() {
+        for text in ["a", "abc", "0x00", "zz", "é"] {
+            assert!(SecretBytes::from_hex(text).is_err(), "{text}");
+        }
+    }
 }

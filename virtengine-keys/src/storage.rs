@@ -141,7 +141,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Draws a new key and keeps it as [`KeyState::Active`]. Durable when this returns.
     ///
     /// # Errors
-    /// Locked, read-only, no entropy, file system failures. After a file system failure the key may or may not have been stored.
+    /// Locked, read-only, no entropy, file system failures. After a file system failure the key may or may not have been stored; a
+    /// storage that cannot find out locks itself.
     fn generate(&self, new: &NewKey) -> Result<KeyRecord, KeyError>;
 
     /// Keeps the given private key as [`KeyState::Active`]. Durable when this returns.
@@ -153,13 +154,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Notes the new state of a key. Durable when this returns.
     ///
     /// # Errors
-    /// Unknown key, locked, read-only, file system failures.
+    /// Unknown key, locked, read-only, file system failures. After a file system failure the state may be the old or the new one; a
+    /// storage that cannot find out locks itself.
     fn set_state(&self, id: KeyId, state: KeyState, now: Timestamp) -> Result<KeyRecord, KeyError>;
 
-    /// Changes the passphrase.
+    /// Changes the passphrase. Durable when this returns. Does not unlock: who locks meanwhile finds it locked.
     ///
     /// # Errors
-    /// `old` is wrong, read-only, file system failures. Then `old` stays valid.
+    /// `old` is wrong or read-only: then `old` stays valid. File system failures: then exactly one of the two is valid, and unlocking
+    /// tells which.
     fn change_passphrase(&self, old: &Passphrase, new: &Passphrase) -> Result<(), KeyError>;
 
     /// Signs `message` with the key `id`, if its state allows that use. Cancelling the future is safe.

@@ -275,7 +275,8 @@ impl KeyStore {
     /// Changes the passphrase. The keys themselves are not written again.
     ///
     /// # Errors
-    /// `old` is wrong, the store is read-only, or the storage failed; then `old` stays valid.
+    /// `old` is wrong or the store is read-only: then `old` stays valid. The storage failed: then exactly one of the two is valid, and
+    /// [`Self::unlock`] tells which.
     pub fn change_passphrase(&self, old: &Passphrase, new: &Passphrase) -> Result<(), KeyError> {
         let _one_at_a_time = self.begin_change();
         self.storage.change_passphrase(old, new)

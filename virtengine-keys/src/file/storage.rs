@@ -206,22 +206,26 @@ impl FileStorage {
         write_keystore(disk, store_key, keystore)
     }
 
-    /// After a failed write, memory follows what the files say: the change may have happened, or not.
+    /// Keeps what the files say, except if somebody locked meanwhile.
+    fn refresh_unlocked(&self, fresh: Unlocked) {
+        let mut unlocked = self.unlocked.write().unwrap_or_else(PoisonError::into_inner);
+        if unlocked.is_some() {
+            *unlocked = Some(fresh);
+        }
+    }
+
+    /// After a failed write, memory follows what the files say: the change may have happened, or not. Where they do not say it, memory
+    /// forgets: a key that became compromised or suspended on disk must not go on signing.
     fn follow_disk(&self) {
         let Some(store_key) = self.with_unlocked(|unlocked| Arc::clone(&unlocked.store_key)) else {
             return;
         };
         let disk = self.disk.as_ref();
         match Public::read(disk).and_then(|public| public.unlock(disk, store_key)) {
-            Ok(fresh) => {
-                let mut unlocked = self.unlocked.write().unwrap_or_else(PoisonError::into_inner);
-                // Not if somebody locked meanwhile.
-                if unlocked.is_some() {
-                    *unlocked = Some(fresh);
-                }
-            }
+            Ok(fresh) => self.refresh_unlocked(fresh),
             Err(error) => {
-                tracing::error!(%error, dir = %self.dir.display(), "the key files cannot be read after a failed write; the keys in memory are as before");
+                self.set_unlocked(None);
+                tracing::error!(%error, dir = %self.dir.display(), "the key files cannot be read after a failed write; the keys are locked until they are unlocked again");
             }
         }
     }
@@ -317,9 +321,7 @@ impl Storage for FileStorage {
             self.follow_disk();
             return Err(error);
         }
-        if !self.is_locked() {
-            self.set_unlocked(Some(fresh));
-        }
+        self.refresh_unlocked(fresh);
         Ok(())
     }
 

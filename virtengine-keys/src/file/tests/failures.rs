@@ -1,10 +1,13 @@
 use std::collections::BTreeSet;
 
+use virtengine_provider_core::ports::signer::SignError;
+
 use super::super::lock::WriterLock;
 use super::faulty::{Fault, FaultyDisk, Outcome};
 use super::*;
 use crate::KeyError;
 use crate::record::{KeyId, KeyState};
+use crate::storage::SignFor;
 
 /// More calls than any one change makes; reaching it means that the loop below never ends.
 const CALLS_MAX: usize = 60;
@@ -32,7 +35,10 @@ fn reopen(prepared: &Prepared, dir: &Path) -> FileStorage {
 }
 
 fn states(storage: &FileStorage) -> Vec<(KeyId, KeyState)> {
-    let records = storage.records().unwrap();
+    states_of(&storage.records().unwrap())
+}
+
+fn states_of(records: &[KeyRecord]) -> Vec<(KeyId, KeyState)> {
     records.iter().map(|record| (record.id, record.state)).collect()
 }
 
@@ -62,7 +68,13 @@ fn fail_everywhere(
                 );
                 break;
             }
-            let live = states(&storage);
+            // Where the files could not be read either, nobody knows what they say: memory must not go on as if nothing had been.
+            let live = storage.records().ok();
+            assert_eq!(
+                live.is_none(),
+                storage.is_locked(),
+                "{fault:?} at call {at}: {live:?}"
+            );
             let acknowledged = result.is_ok();
             drop(storage);
 
@@ -77,7 +89,12 @@ fn fail_everywhere(
                 "{fault:?} at call {at}: a change was acknowledged and lost"
             );
             if matches!(fault, Fault::Once | Fault::DiskFull) {
-                assert_eq!(live, found, "{fault:?} at call {at}: memory and disk disagree");
+                let live = live.map(|records| states_of(&records));
+                assert_eq!(
+                    live.as_ref(),
+                    Some(&found),
+                    "{fault:?} at call {at}: memory and disk disagree"
+                );
             }
             if is_new(&found) {
                 new_found += 1;
@@ -122,6 +139,46 @@ fn a_failure_at_any_call_of_a_state_change_leaves_the_old_or_the_new_state() {
         |found| matches!(found, [(_, KeyState::Compromised)]),
     );
     assert!(new > 0 && old > 0, "{new} new, {old} old");
+}
+
+#[tokio::test]
+async fn a_key_does_not_sign_when_nobody_can_read_whether_it_became_compromised() {
+    let prepared = Prepared::new();
+    let id = prepared.record.id;
+    for at in 0.. {
+        assert!(at < CALLS_MAX);
+        let copy = prepared.copy();
+        let (storage, outcome) = open_faulty(&prepared, &copy.path().join("keys"), at, Fault::Stop);
+        let result = storage.set_state(id, KeyState::Compromised, NOW);
+        let signed = storage.sign(id, b"work", SignFor::Work).await;
+        assert!(signed.is_err(), "at call {at}: {result:?}");
+        if !outcome.struck() {
+            assert!(at > 3);
+            break;
+        }
+        assert_eq!(signed, Err(SignError::Locked), "at call {at}: {result:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_locked_while_its_passphrase_changes_stays_locked() {
+    let prepared = Prepared::new();
+    for at in 0.. {
+        assert!(at < CALLS_MAX);
+        let copy = prepared.copy();
+        let dir = copy.path().join("keys");
+        let (storage, outcome) = open_faulty(&prepared, &dir, at, Fault::Lock);
+        let storage = Arc::new(storage);
+        outcome.may_lock(&storage);
+        storage
+            .change_passphrase(&passphrase("right"), &passphrase("other"))
+            .unwrap();
+        if !outcome.struck() {
+            assert!(at > 3 && !storage.is_locked());
+            break;
+        }
+        assert!(storage.is_locked(), "at call {at}");
+    }
 }
 
 #[test]

@@ -5,13 +5,17 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use super::super::FileStorage;
 use super::super::disk::{Disk, Folder, Name, RealDisk};
 use crate::error::KeyError;
+use crate::storage::Storage as _;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// Nothing fails; at this call somebody else locks the store.
+    Lock,
     /// This call fails with an input/output error, later ones work.
     Once,
     /// This call and all later ones that need space fail; a write is cut in half.
@@ -47,6 +51,7 @@ pub(super) struct Progress {
     struck: bool,
     content_at_risk: BTreeSet<u64>,
     names_at_risk: Vec<Undo>,
+    store: Weak<FileStorage>,
 }
 
 impl Progress {
@@ -92,6 +97,11 @@ impl Outcome {
         self.0.lock().unwrap().struck
     }
 
+    /// The store to lock at [`Fault::Lock`].
+    pub(super) fn may_lock(&self, store: &Arc<FileStorage>) {
+        self.0.lock().unwrap().store = Arc::downgrade(store);
+    }
+
     /// The power fails now, after the last call.
     pub(super) fn lose_power(&self, fault: Fault, disk: &RealDisk) {
         self.0.lock().unwrap().lose(fault, disk);
@@ -121,7 +131,7 @@ impl FaultyDisk {
         let call = progress.calls;
         progress.calls += 1;
         let strikes = match self.fault {
-            Fault::Once => call == self.at,
+            Fault::Lock | Fault::Once => call == self.at,
             Fault::DiskFull => call >= self.at && needs_space,
             _ => call >= self.at,
         };
@@ -133,6 +143,12 @@ impl FaultyDisk {
         if first {
             progress.lose(self.fault, &self.inner);
         }
+        if self.fault == Fault::Lock {
+            let store = progress.store.upgrade();
+            drop(progress);
+            store.unwrap().lock();
+            return Ok(());
+        }
         Err(match self.fault {
             Fault::DiskFull => io::ErrorKind::StorageFull.into(),
             _ => io::Error::other("injected"),
@@ -140,7 +156,7 @@ impl FaultyDisk {
     }
 
     fn stopped(&self) -> bool {
-        self.progress().struck && !matches!(self.fault, Fault::Once | Fault::DiskFull)
+        self.progress().struck && !matches!(self.fault, Fault::Lock | Fault::Once | Fault::DiskFull)
     }
 }
 
