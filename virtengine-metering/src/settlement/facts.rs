@@ -52,6 +52,14 @@ pub struct Policy {
     pub actions_max: usize,
     /// Least unpaid amount that is settled while the lease runs, in base units: worth several fees. 100,000.
     pub settle_min: u128,
+    /// What settling one order costs us, in base units: about 950,000 gas (spec/chain-node.md 3), at the chain's least price
+    /// 25,000. Nothing is settled that brings less, also when the lease is over; the chain settles it by itself within a day,
+    /// for nothing (spec/chain.md B.8). Where [`Self::settle_min`] is lower, that counts.
+    pub settle_fee: u128,
+    /// What putting one charge on chain costs us, in base units: about 100,000 gas, 2,500. No charge is put on chain when the
+    /// escrow holds less than this beyond what it owes for those that are there. Where [`Self::settle_min`] is lower, that
+    /// counts.
+    pub record_fee: u128,
     /// Least time between two withdrawals, in blocks: 600.
     pub withdraw_blocks: u64,
     /// Least amount that is withdrawn, in base units: worth several fees. 100,000.
@@ -74,6 +82,8 @@ impl Policy {
             settled_per_tx: 50,
             actions_max: 4,
             settle_min: 100_000,
+            settle_fee: 25_000,
+            record_fee: 2_500,
             withdraw_blocks: 600,
             withdraw_min: 100_000,
             activate_escrow: true,
@@ -195,6 +205,15 @@ pub enum Note {
         balance: u128,
         /// What is unpaid, in base units.
         unpaid: u128,
+    },
+    /// Settling brings less than its fee: it waits.
+    NotWorthItsFee {
+        /// Which escrow.
+        escrow_id: String,
+        /// What we would be paid, in base units, the chain's own share taken off.
+        collectible: u128,
+        /// What settling costs, in base units.
+        fee: u128,
     },
     /// A record waits for the operator.
     Held {

@@ -17,6 +17,9 @@
 //! - settling always names the records: without names the chain pays some of them twice;
 //! - `is_final` takes the whole remaining escrow whatever the usage: only on the operator's explicit wish, only with the lease
 //!   closed and every record on chain;
+//! - no fee is spent on what cannot be collected: usage goes on chain only as far as the escrow reaches, and is settled only
+//!   when our share of it is worth the fee ([`Policy::settle_fee`]);
+//! - what the fraud rules hold waits for [`BooksCommand::Release`], however long; what follows it does not wait;
 //! - withdrawing twice in one block fails: at least one block between two touches of a deployment's account.
 
 mod books;

@@ -50,8 +50,15 @@ fn usage(books: &Books, policy: &Policy, facts: &Facts<'_>, plan: &mut Plan) {
         None | Some((_, Standing::Refused(_))) => {}
         Some((escrow, Standing::Pending)) => activate(books, policy, facts, escrow, plan),
         Some((escrow, Standing::Ours)) => {
-            record(books, policy, facts, plan);
-            settle(books, policy, facts, escrow, plan);
+            let open = on_chain(books, facts);
+            record(
+                books,
+                policy,
+                facts,
+                room(books, policy, facts, escrow, &open),
+                plan,
+            );
+            settle(books, policy, facts, escrow, &open, plan);
         }
     }
 }
@@ -72,19 +79,64 @@ fn activate(books: &Books, policy: &Policy, facts: &Facts<'_>, escrow: &Settleme
     }
 }
 
-/// Charges that are neither on chain nor under way, a record's charges together.
-fn record(books: &Books, policy: &Policy, facts: &Facts<'_>, plan: &mut Plan) {
-    let sent = |wanted: &SignedCharge| {
-        let same = |m: &Message| matches!(m, Message::RecordUsage { signature, .. } if *signature == wanted.signature);
-        facts.in_flight.iter().any(same) || facts.usage.iter().any(|usage| is_same(wanted, usage))
-    };
+/// What the escrow can still pay for charges that are not on chain, in base units; 0 when that is not worth their fee.
+fn room(
+    books: &Books,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    escrow: &SettlementEscrow,
+    open: &[(String, &SignedCharge)],
+) -> u128 {
+    let free = books.entries().filter(|(_, entry)| entry.held.is_none());
+    let charges = free.flat_map(|(_, entry)| &entry.charges);
+    let due: Vec<&SignedCharge> = charges
+        .filter(|(signed, state)| *state == ChargeState::Due && !is_listed(signed, facts))
+        .map(|(signed, _)| signed)
+        .collect();
+    let Some(first) = due.first() else { return 0 };
+    let balance = escrow::balance(escrow, &first.charge.unit_price.denom);
+    let owed = cost(open.iter().map(|(_, signed)| *signed));
+    // When the lease is over nothing is added any more to what will be settled.
+    let at_most = balance.min(owed.saturating_add(cost(due.iter().copied())));
+    let is_over = facts.lease.state != LeaseState::Active;
+    if is_over && share(at_most) < least_at_the_end(policy) {
+        return 0;
+    }
+    let under_way = cost(due.iter().copied().filter(|signed| is_under_way(signed, facts)));
+    let room = balance.saturating_sub(owed).saturating_sub(under_way);
+    let least = policy.record_fee.min(policy.settle_min).max(1);
+    if room >= least { room } else { 0 }
+}
+
+fn is_listed(signed: &SignedCharge, facts: &Facts<'_>) -> bool {
+    facts.usage.iter().any(|usage| is_same(signed, usage))
+}
+
+fn is_under_way(signed: &SignedCharge, facts: &Facts<'_>) -> bool {
+    let same =
+        |m: &Message| matches!(m, Message::RecordUsage { signature, .. } if *signature == signed.signature);
+    facts.in_flight.iter().any(same)
+}
+
+/// Charges that are neither on chain nor under way, a record's charges together, as far as the escrow reaches.
+fn record(books: &Books, policy: &Policy, facts: &Facts<'_>, room: u128, plan: &mut Plan) {
+    let sent = |wanted: &SignedCharge| is_under_way(wanted, facts) || is_listed(wanted, facts);
     let mut messages: Vec<Message> = Vec::new();
+    let mut room = room;
     for (_, entry) in books.entries().filter(|(_, entry)| entry.held.is_none()) {
-        let due = entry
+        let due: Vec<&SignedCharge> = entry
             .charges
             .iter()
-            .filter(|(signed, state)| *state == ChargeState::Due && !sent(signed));
-        let due: Vec<Message> = due.map(|(signed, _)| signed.message()).collect();
+            .filter(|(signed, state)| *state == ChargeState::Due && !sent(signed))
+            .map(|(signed, _)| signed)
+            .collect();
+        if due.is_empty() {
+            continue;
+        }
+        if room == 0 {
+            break;
+        }
+        room = room.saturating_sub(cost(due.iter().copied()));
         if !messages.is_empty() && messages.len().saturating_add(due.len()) > policy.records_per_tx {
             plan.actions
                 .push(Action::RecordUsage(core::mem::take(&mut messages)));
@@ -92,7 +144,7 @@ fn record(books: &Books, policy: &Policy, facts: &Facts<'_>, plan: &mut Plan) {
         if plan.actions.len() >= policy.actions_max {
             return;
         }
-        messages.extend(due);
+        messages.extend(due.into_iter().map(SignedCharge::message));
     }
     if !messages.is_empty() {
         plan.actions.push(Action::RecordUsage(messages));
@@ -100,18 +152,22 @@ fn record(books: &Books, policy: &Policy, facts: &Facts<'_>, plan: &mut Plan) {
 }
 
 /// Records on chain that are not paid, by their ids, as far as the escrow reaches.
-fn settle(books: &Books, policy: &Policy, facts: &Facts<'_>, escrow: &SettlementEscrow, plan: &mut Plan) {
+fn settle(
+    books: &Books,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    escrow: &SettlementEscrow,
+    open: &[(String, &SignedCharge)],
+    plan: &mut Plan,
+) {
     let order = books.lease().order.to_string();
     let sent = |m: &Message| matches!(m, Message::SettleOrder { order_id, .. } if *order_id == order);
     if facts.in_flight.iter().any(sent) {
         return;
     }
-    let open = on_chain(books, facts);
     let Some((_, first)) = open.first() else { return };
     let balance = escrow::balance(escrow, &first.charge.unit_price.denom);
-    let unpaid = open
-        .iter()
-        .fold(0_u128, |sum, (_, signed)| sum.saturating_add(signed.charge.cost));
+    let unpaid = cost(open.iter().map(|(_, signed)| *signed));
     if balance < unpaid {
         plan.notes.push(Note::EscrowShort {
             escrow_id: escrow.id.clone(),
@@ -119,20 +175,55 @@ fn settle(books: &Books, policy: &Policy, facts: &Facts<'_>, escrow: &Settlement
             unpaid,
         });
     }
+    let within = affordable(open, balance).clamp(1, policy.settled_per_tx.max(1));
+    let named = open.get(..within).unwrap_or(open);
+    let ids: Vec<String> = named.iter().map(|(id, _)| id.clone()).collect();
     let is_over = facts.lease.state != LeaseState::Active;
-    if balance == 0 || (unpaid < policy.settle_min && !is_over) {
-        return;
-    }
-    let within = affordable(&open, balance).clamp(1, policy.settled_per_tx.max(1));
-    let ids: Vec<String> = open.iter().take(within).map(|(id, _)| id.clone()).collect();
     let is_everything =
         ids.len() == open.len() && books.entries().all(|(_, entry)| is_on_chain(entry, facts));
     let is_final = policy.final_settle && is_over && books.is_complete() && is_everything;
+    let collectible = if is_final {
+        balance
+    } else {
+        balance.min(cost(named.iter().map(|(_, signed)| *signed)))
+    };
+    let is_enough = is_over || balance.min(unpaid) >= policy.settle_min;
+    if !is_enough || collectible == 0 {
+        return;
+    }
+    let (collectible, fee) = (share(collectible), least_at_the_end(policy));
+    if collectible < fee {
+        plan.notes.push(Note::NotWorthItsFee {
+            escrow_id: escrow.id.clone(),
+            collectible,
+            fee,
+        });
+        return;
+    }
     plan.actions.push(Action::Settle(Message::SettleOrder {
         order_id: order,
         usage_record_ids: ids,
         is_final,
     }));
+}
+
+/// What the chain leaves us of a settlement, in percent: 5 go to the platform and 1 to the validators (spec/chain.md B.8).
+const SHARE_PERCENT: u128 = 94;
+
+/// Our part of `amount`, rounded down.
+fn share(amount: u128) -> u128 {
+    // In hundreds and the rest apart: no product can overflow.
+    let rest = (amount % 100).saturating_mul(SHARE_PERCENT) / 100;
+    (amount / 100).saturating_mul(SHARE_PERCENT).saturating_add(rest)
+}
+
+/// Least that is worth a settlement: its fee, or what the operator says when that is less.
+fn least_at_the_end(policy: &Policy) -> u128 {
+    policy.settle_fee.min(policy.settle_min)
+}
+
+fn cost<'a>(charges: impl Iterator<Item = &'a SignedCharge>) -> u128 {
+    charges.fold(0, |sum, signed| sum.saturating_add(signed.charge.cost))
 }
 
 /// Usage ids of charges that are on chain and unpaid, oldest first. The chain's own list counts, when it has them.
@@ -154,12 +245,11 @@ fn on_chain<'a>(books: &'a Books, facts: &Facts<'_>) -> Vec<(String, &'a SignedC
 }
 
 fn is_on_chain(entry: &super::books::Entry, facts: &Facts<'_>) -> bool {
-    let listed = |signed: &SignedCharge| facts.usage.iter().any(|usage| is_same(signed, usage));
     entry.held.is_none()
         && entry
             .charges
             .iter()
-            .all(|(signed, state)| *state == ChargeState::Settled || listed(signed))
+            .all(|(signed, state)| *state == ChargeState::Settled || is_listed(signed, facts))
 }
 
 /// How many of the first charges the balance pays in full: the chain marks a record as paid even when the escrow ran dry on it.
@@ -209,6 +299,8 @@ fn withdrawal(books: &Books, policy: &Policy, facts: &Facts<'_>) -> Option<Actio
         .mul_div_floor(u128::from(blocks), 1)
         .ok()?
         .floor();
+    // What the account really holds is not asked: a withdrawal from one that ran dry pays the rest and ends the lease, while
+    // without it nothing on chain would ever notice and the service would run on unpaid (spec/chain.md B.5).
     let touched = facts.account_touched.max(books.withdrawn());
     let same_block = touched.is_some_and(|touched| facts.head <= touched);
     let deployment = lease.id.deployment();
