@@ -28,6 +28,7 @@ use super::loops::Loops;
 use super::outbox::Outbox;
 use super::revenue::Revenue;
 use super::tally::Tally;
+use super::wiring::{OwnAdapter, Straight, Wiring};
 use super::{Keys, backend, carry, reload};
 use crate::config::Config;
 use crate::provider::Provider;
@@ -131,7 +132,7 @@ impl Daemon {
     /// # Errors
     /// In words for the operator; what was started is stopped again.
     pub async fn start(parts: Parts) -> anyhow::Result<Self> {
-        Self::begin(parts, None).await
+        Self::begin(parts, &Straight).await
     }
 
     /// The same with a back end of the caller's in place of the configured one.
@@ -139,10 +140,18 @@ impl Daemon {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_on(parts: Parts, adapter: Arc<dyn Adapter>) -> anyhow::Result<Self> {
-        Self::begin(parts, Some(adapter)).await
+        Self::begin(parts, &OwnAdapter(adapter)).await
     }
 
-    async fn begin(parts: Parts, adapter: Option<Arc<dyn Adapter>>) -> anyhow::Result<Self> {
+    /// The same with the ports that `wiring` gives.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_wired(parts: Parts, wiring: &dyn Wiring) -> anyhow::Result<Self> {
+        Self::begin(parts, wiring).await
+    }
+
+    async fn begin(parts: Parts, wiring: &dyn Wiring) -> anyhow::Result<Self> {
         let Parts {
             config,
             keys,
@@ -155,8 +164,8 @@ impl Daemon {
         let chain = ChainClient::new(compile::chain(&config)?)?;
         let pipeline = Arc::new(Pipeline::new(chain.clone(), Arc::clone(&keys.account))?);
         let provider = who(&config, &pipeline)?;
-        let journal = open_journal(&config, dry_run)?;
-        let adapter = match adapter {
+        let journal = wiring.journal(open_journal(&config, dry_run)?);
+        let adapter = match wiring.adapter() {
             Some(adapter) => adapter,
             None => backend::adapter(&config, Arc::<dyn carry::ClockDebug>::clone(&clock))?,
         };
@@ -201,7 +210,7 @@ impl Daemon {
             stop_asked: CancellationToken::new(),
             fallen: CancellationToken::new(),
         });
-        let daemon = Self::open(shared, desk, pipeline, &pace).await?;
+        let daemon = Self::open(shared, desk, pipeline, wiring, &pace).await?;
         if is_guess {
             let (shared, stop) = (Arc::clone(&daemon.shared), daemon.loops.stop());
             daemon
@@ -215,6 +224,7 @@ impl Daemon {
         shared: Arc<Shared>,
         desk: Desk,
         pipeline: Arc<Pipeline>,
+        wiring: &dyn Wiring,
         pace: &Pace,
     ) -> anyhow::Result<Self> {
         let loops = Loops::begin(desk, shared.fallen.clone());
@@ -223,7 +233,7 @@ impl Daemon {
             for tx in shared.desk.ask(Provider::unsettled_txs).await? {
                 pipeline.adopt(&tx);
             }
-            loops.start(&shared, pipeline, pace).await?;
+            loops.start(&shared, wiring.sender(pipeline), pace).await?;
             faces::open(&shared).await
         };
         match opened.await {

@@ -19,6 +19,7 @@ use virtengine_provider_core::ports::signer::Signer;
 
 use super::desk::{DeskHandle, NotTaken, Stopping};
 use super::outbox::Outbox;
+use super::wiring::TxSenderDebug;
 use crate::provider::{Effect, EffectId, Fact, Operation, Planned};
 
 /// Effects under way at once. Transactions that wait for the chain take no place from adapter calls, and neither does from
@@ -65,9 +66,6 @@ pub(super) struct Hands {
     pub turn: Mutex<()>,
 }
 
-/// A [`TxSender`] that can be shown.
-pub(super) trait TxSenderDebug: TxSender + std::fmt::Debug {}
-impl<T: TxSender + std::fmt::Debug> TxSenderDebug for T {}
 /// A [`Clock`] that can be shown.
 pub trait ClockDebug: Clock + std::fmt::Debug {}
 impl<T: Clock + std::fmt::Debug> ClockDebug for T {}

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use virtengine_chain::{Follower, Pipeline};
+use virtengine_chain::Follower;
 use virtengine_provider_core::id::Height;
 use virtengine_provider_core::ports::chain::ChainQuery;
 
@@ -16,6 +16,7 @@ use super::carry::{self, Hands};
 use super::compile::Pace;
 use super::desk::Desk;
 use super::watch::{self, Rhythm};
+use super::wiring::TxSenderDebug;
 use super::{compare, follow, health, settle};
 use crate::provider::Provider;
 
@@ -101,7 +102,7 @@ impl Loops {
     pub(super) async fn start(
         &self,
         shared: &Arc<Shared>,
-        pipeline: Arc<Pipeline>,
+        sender: Arc<dyn TxSenderDebug>,
         pace: &Pace,
     ) -> anyhow::Result<()> {
         let desk = || shared.desk.clone();
@@ -143,7 +144,7 @@ impl Loops {
             desk: desk(),
             outbox: Arc::clone(&shared.outbox),
             adapter: Arc::clone(&shared.adapter),
-            sender: (!shared.dry_run).then_some(pipeline as Arc<dyn carry::TxSenderDebug>),
+            sender: (!shared.dry_run).then_some(sender),
             identity: Arc::clone(&shared.keys.identity),
             clock: Arc::clone(&shared.clock),
             tx_poll: pace.tx_poll,

@@ -28,6 +28,7 @@ mod tally;
 mod tenants;
 mod views;
 mod watch;
+mod wiring;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub use carry::ClockDebug;
 pub use compile::{Pace, Unusable, chain as chain_config};
 pub use desk::{Desk, DeskHandle, NotTaken, Stopping, Witness};
 pub use outbox::Outbox;
+pub use wiring::{TxSenderDebug, Wiring};
 
 use crate::cli::{StartOptions, SystemClock, passphrase_source};
 use crate::config::{Config, KeyStorage};

@@ -4,56 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use k256::ecdsa::signature::Signer as _;
 use prost_types::Any;
 use sha2::{Digest as _, Sha256};
 use virtengine_chain::tx::{SignMode, TxParts};
 use virtengine_chain::{ChainClient, Pipeline};
-use virtengine_devchain::TestAccount;
-use virtengine_gateway::tenant::account_address;
-use virtengine_provider_core::id::{Address, Height, TxHash};
+use virtengine_provider_core::id::{Height, TxHash};
 use virtengine_provider_core::money::Coin;
 use virtengine_provider_core::ports::chain::{Message, SignedTx, TxOutcome, TxSender as _};
 use virtengine_provider_core::ports::clock::Clock;
-use virtengine_provider_core::ports::signer::{Algorithm, PublicKey, SignError, Signer};
+use virtengine_provider_core::ports::signer::Signer as _;
 use virtengine_provider_core::time::Timestamp;
 
+use crate::key::AccountKey;
 use crate::support::until;
 
-/// A secp256k1 account key.
-#[derive(Debug, Clone)]
-pub(crate) struct AccountKey(k256::ecdsa::SigningKey);
-
 impl AccountKey {
-    pub(crate) fn named(name: &str) -> Self {
-        let secret = hex::decode(TestAccount::named(name).unwrap().secret_key_hex).unwrap();
-        Self(k256::ecdsa::SigningKey::from_slice(&secret).unwrap())
-    }
-
     /// The same for the same number.
     pub(crate) fn numbered(number: usize) -> Self {
         let secret = Sha256::digest(format!("tenant {number}"));
         Self(k256::ecdsa::SigningKey::from_slice(&secret).unwrap())
-    }
-
-    pub(crate) fn address(&self) -> Address {
-        account_address("ve", &self.public_key().bytes).unwrap()
-    }
-}
-
-#[async_trait]
-impl Signer for AccountKey {
-    fn public_key(&self) -> PublicKey {
-        PublicKey {
-            algorithm: Algorithm::Secp256k1,
-            bytes: self.0.verifying_key().to_sec1_point(true).as_bytes().to_vec(),
-        }
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let signature: k256::ecdsa::Signature = self.0.sign(message);
-        Ok(signature.to_vec())
     }
 }
 

@@ -9,7 +9,8 @@ use virtengine_provider_core::market::BidState;
 use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
 use virtengine_providerd::provider::Purpose;
 
-use crate::account::{AccountKey, land};
+use crate::account::land;
+use crate::key::AccountKey;
 use crate::pulse::Pulse;
 use crate::support::{Life, Set, Stage, coin, shop, until};
 

@@ -13,7 +13,8 @@ use virtengine_provider_core::ports::chain::{ChainQuery as _, Message};
 use virtengine_provider_core::time::Timestamp;
 use virtengine_providerd::provider::Provider;
 
-use crate::account::{AccountKey, land, landed, submit};
+use crate::account::{land, landed, submit};
+use crate::key::AccountKey;
 use crate::pulse::{Pulse, resident_mib};
 use crate::support::{Life, Set, Stage, shop, until};
 

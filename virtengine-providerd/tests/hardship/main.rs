@@ -9,6 +9,7 @@ mod account;
 mod chain_faults;
 mod floods;
 mod honesty;
+mod key;
 mod odd_orders;
 mod pulse;
 mod support;

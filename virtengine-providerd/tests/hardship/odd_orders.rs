@@ -11,7 +11,8 @@ use virtengine_provider_core::id::OrderId;
 use virtengine_provider_core::market::GroupSpec;
 use virtengine_provider_core::ports::chain::ChainQuery as _;
 
-use crate::account::{AccountKey, land_raw};
+use crate::account::land_raw;
+use crate::key::AccountKey;
 use crate::support::{Set, Stage, shop, until};
 
 const SOON: Duration = Duration::from_secs(12);

@@ -25,7 +25,8 @@ use virtengine_providerd::daemon::{Daemon, Keys, Pace, Parts, Witness, memory_lo
 use virtengine_providerd::provider::{Event, Provider, Purpose};
 use virtengine_providerd::tenant::Tenant;
 
-use crate::account::{AccountKey, StageClock};
+use crate::account::StageClock;
+use crate::key::AccountKey;
 
 /// What one tenant orders.
 pub(crate) const MANIFEST: &str = include_str!("../../src/devnet/demo.yaml");

@@ -19,7 +19,8 @@ use virtengine_provider_core::money::Price;
 use virtengine_provider_core::ports::chain::Message;
 use virtengine_provider_core::ports::clock::Clock as _;
 
-use crate::account::{AccountKey, StageClock, land};
+use crate::account::{StageClock, land};
+use crate::key::AccountKey;
 use crate::pulse::{Pulse, resident_mib};
 use crate::support::{Life, MANIFEST, Set, Stage, coin, shop, until};
 
