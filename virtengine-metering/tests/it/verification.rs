@@ -208,7 +208,7 @@ fn rates_and_allocation_stay_those_of_the_first_record() {
     type Change = fn(&mut SignedRecord);
     let changes: [(&str, Change); 3] = [
         ("rate", |r| {
-            r.record.pricing.agreed_cpu_rate = "2000".parse().unwrap()
+            r.record.pricing.agreed_cpu_rate = "2000".parse().unwrap();
         }),
         ("money", |r| r.record.pricing.denom = "uakt".parse().unwrap()),
         ("allocation", |r| r.record.allocated.cpu_millis += 1),
