@@ -11,4 +11,5 @@ if [ -f "$dir/pid" ]; then
   fi
   rm -f "$dir/pid"
 fi
-[ "${1:-}" != wipe ] || rm -rf "$dir/home"
+rm -f "$dir/test-run"
+[ "${1:-}" != wipe ] || rm -rf "$dir"/home "$dir"/home-*

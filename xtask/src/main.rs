@@ -4,6 +4,8 @@ mod bench;
 mod fuzz;
 mod peers;
 mod proto;
+#[cfg(test)]
+mod proto_twins;
 mod purity;
 mod run;
 mod test;

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Result, bail};
 
-use crate::peers::Peers;
+use crate::peers::{self, Peers};
 use crate::run::{cargo, step, timed};
 use crate::{purity, tidy};
 
@@ -26,7 +26,18 @@ pub(crate) fn all() -> Result<()> {
         "warnings",
     ];
     step("clippy", &mut cargo(&clippy))?;
+    // A workspace of its own, with a lock file of its own: nothing else looks at it.
+    let fuzz = [
+        "check",
+        "--quiet",
+        "--locked",
+        "--all-targets",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ];
+    step("fuzz targets", &mut cargo(&fuzz))?;
     let peers = timed("peers", || peers.wait())?;
+    timed("tests of the peers", peers::own_tests)?;
     let mut tests = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
     tests.envs(peers.variables.iter().cloned());
     step("tests", &mut tests)?;

@@ -1,4 +1,4 @@
-//! The whole walk on a node that listens at `VE_TEST_CHAIN_RPC` (`cargo xtask peers`), when there is one.
+//! The whole walk on a node that listens at `VE_TEST_CHAIN_RPC` (`peers/chain/up.sh`), when there is one.
 
 use std::time::Duration;
 
