@@ -73,8 +73,8 @@ fn by_code(codespace: &str, code: u32) -> Option<RejectKind> {
         ("sdk", 32) => SequenceMismatch,
         // Not found: a missing fee grant.
         ("sdk", 38) => Unauthorized,
-        // "Conflict", said of a bid on an order of one's own.
-        ("sdk", 36) => NotEligible,
+        // "Conflict": said of a bid on an order of one's own, and of an id that makes no sense.
+        ("sdk", 36) => return None,
         ("sdk", _) => Invalid,
         ("ratelimit", _) => RateLimited,
         ("authz" | "mfa" | "feegrant", _) => Unauthorized,

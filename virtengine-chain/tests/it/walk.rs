@@ -49,6 +49,11 @@ fn group() -> GroupSpec {
 
 /// Sends and waits until it has landed; the ids of the answers.
 async fn land(pipeline: &Pipeline, messages: &[Message]) -> Vec<String> {
+    land_for_a_fee(pipeline, messages).await.0
+}
+
+/// The same, with the fee that it cost.
+async fn land_for_a_fee(pipeline: &Pipeline, messages: &[Message]) -> (Vec<String>, u128) {
     let tx = pipeline.sign(messages, Duration::ZERO).await.unwrap();
     pipeline.broadcast(&tx).await.unwrap();
     let landed = async {
@@ -60,7 +65,8 @@ async fn land(pipeline: &Pipeline, messages: &[Message]) -> Vec<String> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, landed).await.expect("it lands")
+    let ids = tokio::time::timeout(PATIENCE, landed).await.expect("it lands");
+    (ids, tx.fee.amount)
 }
 
 /// Waits for an event, block by block, in order.
@@ -220,21 +226,17 @@ async fn settlement(client: &ChainClient, alice: &Pipeline, bob: &Pipeline, leas
         usage_record_ids: ids,
         is_final: false,
     };
-    let settled = land(bob, &[settle]).await;
+    let (settled, fee) = land_for_a_fee(bob, &[settle]).await;
     assert!(settled[0].starts_with("settle-"), "{settled:?}");
     let after = client
         .balance(bob.address(), &"uve".parse().unwrap())
         .await
         .unwrap();
-    assert_ne!(before, after);
-    assert!(
-        client
-            .usage_of(&order_id)
-            .await
-            .unwrap()
-            .iter()
-            .all(|record| record.settled)
-    );
+    // Twice 3600 units at 1 uve, less the 6 % of platform and validators (spec/chain-node.md 2.9).
+    assert_eq!(after.amount + fee, before.amount + 2 * 3384, "fee {fee}");
+    let recorded = client.usage_of(&order_id).await.unwrap();
+    let settled: Vec<bool> = recorded.iter().map(|record| record.settled).collect();
+    assert_eq!(settled, [true, true]);
 }
 
 async fn heartbeat(bob: &Pipeline) {
