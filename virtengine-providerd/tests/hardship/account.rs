@@ -74,8 +74,8 @@ pub(crate) async fn submit(account: &Pipeline, messages: &[Message]) -> SignedTx
     tx
 }
 
-/// Waits until it has landed.
-pub(crate) async fn landed(account: &Pipeline, tx: &SignedTx) {
+/// Waits until it has landed; answers the block.
+pub(crate) async fn landed(account: &Pipeline, tx: &SignedTx) -> Height {
     let outcome = until("a transaction to land", Duration::from_secs(30), || async {
         match account.outcome(tx).await.unwrap() {
             TxOutcome::Unknown => None,
@@ -83,7 +83,10 @@ pub(crate) async fn landed(account: &Pipeline, tx: &SignedTx) {
         }
     })
     .await;
-    assert!(matches!(outcome, TxOutcome::Landed { .. }), "{outcome:?}");
+    match outcome {
+        TxOutcome::Landed { height, .. } => height,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Sends messages that our own types cannot say, in one transaction, and waits until it has landed.

@@ -111,7 +111,7 @@ async fn in_one_block(stage: &Stage, of_each: Vec<Vec<Message>>) -> u64 {
     let height = stage.chain.height() + 1;
     stage.hold_blocks(false);
     for (account, tx) in sent {
-        landed(&account, &tx).await;
+        assert_eq!(landed(&account, &tx).await.0, height, "not all in one block");
     }
     height
 }
