@@ -138,6 +138,23 @@ fn every_configuration_of_the_guide_is_valid_and_can_start() {
     assert!(defaults.key_manager.passphrase_file.is_none());
 }
 
+#[test]
+fn the_guide_lists_every_exit_code_of_keys() {
+    let guide = file("docs/operator-guide.md");
+    let (_, listed) = guide.split_once("Exit codes of keys: ").unwrap();
+    let numbers = listed.split([' ', '\n']).filter_map(|word| word.parse().ok());
+    assert_eq!(numbers.collect::<Vec<u8>>(), (10..=42).collect::<Vec<u8>>());
+    use virtengine_keys::KeyError;
+    for (error, words) in [
+        (KeyError::Locked, "12 locked"),
+        (KeyError::ReadOnly, "24 opened for reading only"),
+        (KeyError::Entropy, "40 no randomness"),
+    ] {
+        let code = error.exit_code().to_string();
+        assert!(words.starts_with(&code) && listed.contains(words), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_systemd_unit_starts_the_daemon_with_its_credential() {
     let unit = file("deploy/systemd/virtengine-provider.service");

@@ -7,5 +7,6 @@
 mod doctor;
 mod exercises;
 mod guide;
+mod readme;
 mod reference;
 mod site;

@@ -33,7 +33,7 @@ pub(crate) fn account(name: &str) -> &'static TestAccount {
     TestAccount::named(name).unwrap()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
