@@ -99,7 +99,7 @@ fn room(
     // When the lease is over nothing is added any more to what will be settled.
     let at_most = balance.min(owed.saturating_add(cost(due.iter().copied())));
     let is_over = facts.lease.state != LeaseState::Active;
-    if is_over && share(at_most) < least_at_the_end(policy) {
+    if is_over && !is_worth_settling(at_most, policy) {
         return 0;
     }
     let under_way = cost(due.iter().copied().filter(|signed| is_under_way(signed, facts)));
@@ -175,8 +175,7 @@ fn settle(
             unpaid,
         });
     }
-    let within = affordable(open, balance).clamp(1, policy.settled_per_tx.max(1));
-    let named = open.get(..within).unwrap_or(open);
+    let named = affordable(open, balance, policy.settled_per_tx.max(1));
     let ids: Vec<String> = named.iter().map(|(id, _)| id.clone()).collect();
     let is_over = facts.lease.state != LeaseState::Active;
     let is_everything =
@@ -191,12 +190,11 @@ fn settle(
     if !is_enough || collectible == 0 {
         return;
     }
-    let (collectible, fee) = (share(collectible), least_at_the_end(policy));
-    if collectible < fee {
+    if !is_worth_settling(collectible, policy) {
         plan.notes.push(Note::NotWorthItsFee {
             escrow_id: escrow.id.clone(),
-            collectible,
-            fee,
+            collectible: share(collectible),
+            fee: policy.settle_fee,
         });
         return;
     }
@@ -217,9 +215,9 @@ fn share(amount: u128) -> u128 {
     (amount / 100).saturating_mul(SHARE_PERCENT).saturating_add(rest)
 }
 
-/// Least that is worth a settlement: its fee, or what the operator says when that is less.
-fn least_at_the_end(policy: &Policy) -> u128 {
-    policy.settle_fee.min(policy.settle_min)
+/// Whether settling `amount` brings more than it costs, or as much as the operator settles anyway.
+fn is_worth_settling(amount: u128, policy: &Policy) -> bool {
+    amount >= policy.settle_min || share(amount) >= policy.settle_fee
 }
 
 fn cost<'a>(charges: impl Iterator<Item = &'a SignedCharge>) -> u128 {
@@ -252,15 +250,35 @@ fn is_on_chain(entry: &super::books::Entry, facts: &Facts<'_>) -> bool {
             .all(|(signed, state)| *state == ChargeState::Settled || is_listed(signed, facts))
 }
 
-/// How many of the first charges the balance pays in full: the chain marks a record as paid even when the escrow ran dry on it.
-fn affordable(open: &[(String, &SignedCharge)], balance: u128) -> usize {
-    let mut sum = 0_u128;
-    open.iter()
-        .take_while(|(_, signed)| {
-            sum = sum.saturating_add(signed.charge.cost);
-            sum <= balance
+/// The charges that are settled next, oldest first. Of all charges the largest are taken, so that no small ones stand in the way
+/// of what is worth its fee; and only such as the balance pays in full: the chain marks a record as paid even when the escrow ran
+/// dry on it. When it pays none in full, one gets what there is.
+fn affordable<'a, 'b>(
+    open: &'a [(String, &'b SignedCharge)],
+    balance: u128,
+    most: usize,
+) -> Vec<&'a (String, &'b SignedCharge)> {
+    let mut by_cost: Vec<usize> = (0..open.len()).collect();
+    by_cost.sort_by_key(|index| core::cmp::Reverse(open.get(*index).map(|(_, signed)| signed.charge.cost)));
+    let mut left = balance;
+    let mut chosen: Vec<usize> = by_cost
+        .iter()
+        .copied()
+        .filter(|index| {
+            let costs = open
+                .get(*index)
+                .map_or(u128::MAX, |(_, signed)| signed.charge.cost);
+            let rest = left.checked_sub(costs);
+            left = rest.unwrap_or(left);
+            rest.is_some()
         })
-        .count()
+        .take(most)
+        .collect();
+    if chosen.is_empty() {
+        chosen.extend(by_cost.first());
+    }
+    chosen.sort_unstable();
+    chosen.into_iter().filter_map(|index| open.get(index)).collect()
 }
 
 /// Usage on chain that is not ours, or is ours twice.

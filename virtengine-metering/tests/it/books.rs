@@ -583,11 +583,38 @@ fn what_is_settled_at_the_end_is_worth_its_fee() {
         fee: ours + 1,
     };
     assert_eq!((waits.actions, waits.notes), (vec![], vec![note]));
-    policy.settle_min = ours;
+    policy.settle_min = total(&recorded);
     assert!(
         settles(&chain.plan(&books, &policy)),
         "the operator's least counts when it is lower"
     );
+}
+
+#[test]
+fn small_charges_do_not_stand_in_the_way_of_large_ones() {
+    let (recorded, books, mut chain, mut policy) = all_on_chain(3);
+    chain.lease.state = LeaseState::Closed;
+    let costs = recorded
+        .iter()
+        .flat_map(|one| &one.signed.charges)
+        .map(|one| one.charge.cost);
+    let largest = costs.max().unwrap();
+    assert!(
+        books.entries().next().unwrap().1.charges[0].0.charge.cost < largest,
+        "the oldest is smaller"
+    );
+    policy.settled_per_tx = 1;
+    policy.settle_fee = largest * 94 / 100;
+    let plan = chain.plan(&books, &policy);
+    let [Action::Settle(Message::SettleOrder { usage_record_ids, .. })] = plan.actions.as_slice() else {
+        panic!("{plan:?}")
+    };
+    let named = chain
+        .usage
+        .iter()
+        .find(|usage| usage.id == usage_record_ids[0])
+        .unwrap();
+    assert_eq!((usage_record_ids.len(), named.total_cost[0].amount), (1, largest));
 }
 
 #[test]
