@@ -67,7 +67,7 @@ pub fn public_key(any: &Any) -> Result<PublicKey, WireError> {
             wire::decode::<secp256r1::PubKey>(&any.value)?.key,
             33,
         ),
-        other => return Err(WireError::UnknownType(other.to_owned())),
+        other => return Err(WireError::unknown_type(other)),
     };
     if bytes.len() != length {
         return Err(WireError::field(

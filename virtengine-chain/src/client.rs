@@ -15,11 +15,17 @@ use crate::proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use crate::proto::virtengine::deployment::v1beta4 as deployment;
 use crate::proto::virtengine::escrow::types::v1 as escrow;
 use crate::proto::virtengine::market::v1beta5 as market;
-use crate::rpc::{AbciAnswer, EndpointStatus, Pool};
+use crate::rpc::{AbciAnswer, EndpointStatus, Pool, excerpt};
 use crate::wire::{self, WireError};
 
 /// Pages of one list that are read at most: 200,000 items with the default page.
 const PAGES_MAX: usize = 1000;
+/// Items of one list that are read at most, however many a page holds: each is kept in memory.
+const ITEMS_MAX: usize = 200_000;
+/// Bytes of one list that are read at most.
+const LIST_BYTES_MAX: usize = 256 << 20;
+/// The longest that a list may take, in request timeouts: 10 minutes with the default of 10 s.
+const LIST_TIMEOUTS: u32 = 60;
 /// How often a list is begun anew when its height goes away while it is read.
 const RESTARTS_MAX: usize = 2;
 
@@ -201,7 +207,7 @@ impl ChainClient {
         Ok(self.0.pool.call(ask).await?)
     }
 
-    /// A whole list, page by page, all at one height.
+    /// A whole list, page by page, all at one height; bounded in items, bytes and time, whatever an endpoint answers.
     pub(crate) async fn list<Q, A, T>(
         &self,
         path: &str,
@@ -213,14 +219,21 @@ impl ChainClient {
         A: Message + Default + Name,
     {
         let mut restarts = 0;
-        loop {
-            match self.list_once(path, &request, &items).await {
-                // The height of the first page is gone, or the next endpoint is not there yet.
-                Err(ListError::Height(_)) if restarts < RESTARTS_MAX => restarts += 1,
-                Err(ListError::Height(error) | ListError::Other(error)) => return Err(error),
-                Ok(list) => return Ok(list),
+        let read = async {
+            loop {
+                match self.list_once(path, &request, &items).await {
+                    // The height of the first page is gone, or the next endpoint is not there yet.
+                    Err(ListError::Height(_)) if restarts < RESTARTS_MAX => restarts += 1,
+                    Err(ListError::Height(error) | ListError::Other(error)) => return Err(error),
+                    Ok(list) => return Ok(list),
+                }
             }
-        }
+        };
+        let patience = self.0.config.request_timeout.saturating_mul(LIST_TIMEOUTS);
+        tokio::time::timeout(patience, read).await.unwrap_or_else(|_| {
+            let words = format!("{path}: the list is not complete after {} s", patience.as_secs());
+            Err(ChainError::Unreachable(words))
+        })
     }
 
     async fn list_once<Q, A, T>(
@@ -234,6 +247,7 @@ impl ChainClient {
         A: Message + Default + Name,
     {
         let (mut list, mut key, mut height) = (Vec::new(), Vec::new(), Height(0));
+        let mut bytes = 0_usize;
         for _ in 0..PAGES_MAX {
             let page = PageRequest {
                 key: key.clone(),
@@ -251,6 +265,17 @@ impl ChainClient {
                 }
             })?;
             let (found, next) = items(page);
+            bytes = bytes.saturating_add(answer.value.len());
+            let (count, too_long) = (list.len().saturating_add(found.len()), bytes > LIST_BYTES_MAX);
+            if count > ITEMS_MAX || too_long {
+                let what = if too_long {
+                    format!("{LIST_BYTES_MAX} bytes")
+                } else {
+                    format!("{ITEMS_MAX} items")
+                };
+                let error = ChainError::Malformed(format!("{path}: a list of more than {what}"));
+                return Err(ListError::Other(error));
+            }
             list.extend(found);
             let next = next.map(|page| page.next_key).unwrap_or_default();
             if next.is_empty() {
@@ -280,7 +305,7 @@ enum ListError {
 /// refusal of a question means that the question or the path is wrong.
 pub(crate) fn read<A: Message + Default + Name>(path: &str, answer: &AbciAnswer) -> Result<A, ChainError> {
     if answer.code != 0 {
-        let log: String = answer.log.chars().take(1024).collect();
+        let log = excerpt(&answer.log);
         let not_found = (answer.codespace == "sdk" && answer.code == 22) || log.contains("code = NotFound");
         return Err(if not_found {
             ChainError::NotFound(log)

@@ -19,7 +19,7 @@ use virtengine_provider_core::ports::chain::{Block, ChainError};
 use self::wake::Wake;
 use crate::client::ChainClient;
 use crate::event::{AbciEvent, market_event};
-use crate::rpc::{self, BlockResults, CallError, Rpc, RpcError};
+use crate::rpc::{self, BlockResults, Failures, Rpc, RpcError};
 
 /// Blocks that are fetched at once while catching up.
 const PARALLEL: u64 = 8;
@@ -28,6 +28,9 @@ const ANNOUNCED_AHEAD_MAX: u64 = 10;
 /// First and longest pause after an error.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_LONGEST: Duration = Duration::from_secs(10);
+/// How long a block is asked for that some endpoint may still have, in request timeouts: a minute with the default of 10 s. To give it
+/// up costs a comparison of everything; to wait for ever for an endpoint that does not come back would cost more.
+const GAP_TIMEOUTS: u32 = 6;
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +49,13 @@ pub enum FollowerEvent {
 /// Why a block could not be fetched.
 #[derive(Debug)]
 enum FetchError {
-    /// No endpoint has it any more.
-    Pruned(Option<Height>),
+    /// Those that were asked do not have it any more.
+    Pruned {
+        /// From where on one of them has blocks.
+        lowest: Option<Height>,
+        /// Somebody else may have it, and why it could not be asked.
+        elsewhere: Option<ChainError>,
+    },
     /// No endpoint has it yet.
     NotYet,
     Other(ChainError),
@@ -65,6 +73,10 @@ pub struct Follower {
     wake: Option<Wake>,
     failures: u32,
     not_before: Option<Instant>,
+    /// Since when the next block has been pruned where it was asked for.
+    pruned_since: Option<Instant>,
+    /// Whether the head has been asked for.
+    knows_head: bool,
 }
 
 impl fmt::Debug for Follower {
@@ -91,6 +103,8 @@ impl Follower {
             wake: None,
             failures: 0,
             not_before: None,
+            pruned_since: None,
+            knows_head: false,
         }
     }
 
@@ -124,6 +138,7 @@ impl Follower {
             match fetched {
                 Ok(block) => {
                     self.failures = 0;
+                    self.pruned_since = None;
                     self.next = self.next.plus(1);
                     return Ok(FollowerEvent::Block(block));
                 }
@@ -132,7 +147,17 @@ impl Follower {
                     self.begin_at(self.next);
                     self.head = Height(self.next.0.saturating_sub(1));
                 }
-                Err(FetchError::Pruned(lowest)) => return Ok(self.gap(lowest)),
+                Err(FetchError::Pruned { lowest, elsewhere }) => {
+                    let since = *self.pruned_since.get_or_insert_with(Instant::now);
+                    let patience = self.client.config().request_timeout.saturating_mul(GAP_TIMEOUTS);
+                    match elsewhere.filter(|_| since.elapsed() < patience) {
+                        None => return Ok(self.gap(lowest)),
+                        Some(error) => {
+                            self.begin_at(self.next);
+                            return Err(self.failed(error));
+                        }
+                    }
+                }
                 Err(FetchError::Other(error)) => {
                     self.begin_at(self.next);
                     return Err(self.failed(error));
@@ -157,6 +182,7 @@ impl Follower {
 
     fn gap(&mut self, lowest: Option<Height>) -> FollowerEvent {
         let from = self.next;
+        self.pruned_since = None;
         // An endpoint that has the block but not its results does not say from where on it has them.
         let resume = lowest
             .filter(|lowest| *lowest > from)
@@ -178,7 +204,7 @@ impl Follower {
     /// Returns when the head may have moved to `next` or beyond.
     async fn wait_for_head(&mut self) -> Result<(), ChainError> {
         let config = self.client.config();
-        if self.head.0 > 0 {
+        if self.knows_head {
             let announced = match (&mut self.wake, config.websocket) {
                 (Some(wake), true) => wake.wait(config.poll_interval).await,
                 (None, true) => {
@@ -207,6 +233,7 @@ impl Follower {
             )));
         }
         self.head = self.head.max(head.height);
+        self.knows_head = true;
         Ok(())
     }
 }
@@ -232,18 +259,64 @@ async fn fetch(client: ChainClient, height: Height, head: Height) -> Result<Bloc
         }
         Ok((block, results))
     };
-    match client.pool().call(both).await {
+    match client.pool().call_each(both).await {
         Ok((block, results)) => Ok(assemble(block, &results)),
-        Err(CallError::Rpc(error)) if error.is_above_head() => Err(FetchError::NotYet),
-        // A node stores a block before its results.
-        Err(CallError::Rpc(error))
-            if error.is_pruned() && error.lowest().is_none() && height.plus(1) >= head =>
-        {
-            Err(FetchError::NotYet)
-        }
-        Err(CallError::Rpc(error)) if error.is_pruned() => Err(FetchError::Pruned(error.lowest())),
-        Err(error) => Err(FetchError::Other(error.into())),
+        Err(Failures::Nobody(error)) => Err(FetchError::Other(error)),
+        Err(Failures::All {
+            earlier,
+            last,
+            unasked,
+        }) => Err(missing(height, head, earlier, last, unasked)),
     }
+}
+
+/// What it means that none of those that were asked gave the block.
+fn missing(
+    height: Height,
+    head: Height,
+    mut errors: Vec<RpcError>,
+    last: RpcError,
+    unasked: usize,
+) -> FetchError {
+    errors.push(last.clone());
+    // A node stores a block before its results.
+    let is_early = |error: &RpcError| {
+        error.is_above_head() || (error.is_pruned() && error.lowest().is_none() && height.plus(1) >= head)
+    };
+    if errors.iter().any(is_early) {
+        return FetchError::NotYet;
+    }
+    // Nobody who has a block says that it has none below a height that is lower, or that is not there yet.
+    let is_pruned = |error: &RpcError| {
+        error.is_pruned()
+            && error
+                .lowest()
+                .is_none_or(|lowest| lowest > height && lowest <= head)
+    };
+    let Some(other) = errors.iter().find(|error| !is_pruned(error)).cloned() else {
+        let elsewhere = (unasked > 0).then(|| {
+            ChainError::Unreachable(format!(
+                "{last}; {unasked} other endpoints may have block {height}, but cannot be asked"
+            ))
+        });
+        return FetchError::Pruned {
+            lowest: lowest_of(errors.iter().filter(|error| is_pruned(error))),
+            elsewhere,
+        };
+    };
+    if errors.iter().any(is_pruned) {
+        return FetchError::Pruned {
+            lowest: lowest_of(errors.iter().filter(|error| is_pruned(error))),
+            elsewhere: Some(other.into()),
+        };
+    }
+    FetchError::Other(last.into())
+}
+
+/// From where on one of them has blocks. `None` if one has the block without its results: it may have those of the next one.
+fn lowest_of<'a>(pruned: impl Iterator<Item = &'a RpcError>) -> Option<Height> {
+    let heights: Option<Vec<Height>> = pruned.map(RpcError::lowest).collect();
+    heights?.into_iter().min()
 }
 
 fn assemble(block: rpc::Block, results: &BlockResults) -> Block {

@@ -21,7 +21,7 @@ use crate::wire::{self, WireError, address};
 /// [`Message`] has no word for (a resources offer, a deposit from a grant, an unknown close reason).
 pub fn decode(any: &Any) -> Result<(Address, Message), WireError> {
     let Some((package, name)) = any.type_url.trim_start_matches('/').rsplit_once('.') else {
-        return Err(WireError::UnknownType(any.type_url.clone()));
+        return Err(WireError::unknown_type(&any.type_url));
     };
     let found = match package {
         "virtengine.market.v1beta5" => market_message(name, &any.value)?,
@@ -36,7 +36,7 @@ pub fn decode(any: &Any) -> Result<(Address, Message), WireError> {
         "cosmos.bank.v1beta1" if name == "MsgSend" => Some(bank_send(&any.value)?),
         _ => None,
     };
-    found.ok_or_else(|| WireError::UnknownType(any.type_url.clone()))
+    found.ok_or_else(|| WireError::unknown_type(&any.type_url))
 }
 
 fn market_message(name: &str, bytes: &[u8]) -> Result<Option<(Address, Message)>, WireError> {

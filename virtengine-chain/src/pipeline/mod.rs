@@ -42,7 +42,7 @@ use crate::message::{any, encode};
 use crate::proto::cosmos::authz::v1beta1::MsgExec;
 use crate::proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
 use crate::rejection::{classify, classify_simulation, expected_sequence, required_gas_price};
-use crate::rpc::{BroadcastAnswer, Rpc};
+use crate::rpc::{BroadcastAnswer, Rpc, excerpt};
 use crate::tx::{TxParts, UnsignedTx};
 use crate::wire;
 
@@ -263,7 +263,9 @@ impl Pipeline {
             } else {
                 ChainError::Malformed(format!(
                     "{path}: {}/{}: {}",
-                    answer.codespace, answer.code, answer.log
+                    answer.codespace,
+                    answer.code,
+                    excerpt(&answer.log)
                 ))
             });
         }

@@ -118,11 +118,21 @@ pub struct BlockResults {
     pub finalize_block_events: Vec<AbciEvent>,
 }
 
+/// Names of chains and hashes have at most 64 characters: longer ones are cut, which makes them equal to no good one.
+fn name(text: &str) -> String {
+    const NAME_CHARS: usize = 100;
+    match text.char_indices().nth(NAME_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 fn integer_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(serde::de::Error::custom(format!(
-            "{text:?} is no unsigned integer"
+            "{:?} is no unsigned integer",
+            name(&text)
         )));
     }
     text.parse().map_err(serde::de::Error::custom)
@@ -188,12 +198,12 @@ struct SyncInfoJson {
 impl From<StatusJson> for NodeStatus {
     fn from(status: StatusJson) -> Self {
         Self {
-            chain_id: status.node_info.network,
+            chain_id: name(&status.node_info.network),
             height: status.sync_info.latest_block_height,
-            hash: status.sync_info.latest_block_hash,
+            hash: name(&status.sync_info.latest_block_hash),
             time: status.sync_info.latest_block_time,
             earliest_height: status.sync_info.earliest_block_height,
-            earliest_hash: status.sync_info.earliest_block_hash,
+            earliest_hash: name(&status.sync_info.earliest_block_hash),
             catching_up: status.sync_info.catching_up,
             indexing: status.node_info.other.tx_index == "on",
         }
@@ -228,7 +238,7 @@ impl From<AbciJson> for AbciAnswer {
         let response = answer.response;
         Self {
             code: response.code,
-            codespace: response.codespace,
+            codespace: name(&response.codespace),
             log: response.log,
             value: response.value,
             height: response.height,
@@ -285,7 +295,7 @@ struct TxBytes(#[serde(deserialize_with = "base64_or_null")] Vec<u8>);
 impl From<BlockJson> for Block {
     fn from(answer: BlockJson) -> Self {
         Self {
-            chain_id: answer.block.header.chain_id,
+            chain_id: name(&answer.block.header.chain_id),
             height: answer.block.header.height,
             time: answer.block.header.time,
             txs: answer.block.data.txs.iter().map(|tx| TxHash::of(&tx.0)).collect(),

@@ -14,10 +14,7 @@ use super::answer::{
     AbciAnswer, AbciJson, Block, BlockJson, BlockResults, BroadcastAnswer, NodeStatus, StatusJson, TxAnswer,
     TxJson,
 };
-use super::{EndpointUrl, RpcError};
-
-/// Longest excerpt of a node's words in an error.
-const WORDS_CHARS: usize = 1024;
+use super::{EndpointUrl, RpcError, excerpt};
 
 /// Calls to one endpoint. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -144,7 +141,8 @@ impl Rpc {
     }
 
     fn unusable(&self, method: &str, why: &dyn std::fmt::Display) -> RpcError {
-        RpcError::Endpoint(format!("{}: {method}: {why}", self.url))
+        // Readers of JSON repeat what they could not read, however long it is.
+        RpcError::Endpoint(format!("{}: {method}: {}", self.url, excerpt(&why.to_string())))
     }
 
     async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
@@ -156,8 +154,8 @@ impl Rpc {
         if let Some(error) = envelope.error {
             return Err(RpcError::Node {
                 code: error.code,
-                message: error.message.chars().take(WORDS_CHARS).collect(),
-                data: error.data.chars().take(WORDS_CHARS).collect(),
+                message: excerpt(&error.message),
+                data: excerpt(&error.data),
             });
         }
         let result = envelope

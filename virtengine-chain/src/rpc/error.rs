@@ -3,6 +3,17 @@
 use virtengine_provider_core::id::Height;
 use virtengine_provider_core::ports::chain::ChainError;
 
+/// Longest excerpt of an endpoint's words, in characters.
+pub(crate) const WORDS_CHARS: usize = 1024;
+
+/// The beginning of what an endpoint said: it goes into errors, logs and answers.
+pub(crate) fn excerpt(words: &str) -> String {
+    match words.char_indices().nth(WORDS_CHARS) {
+        Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()),
+        None => words.to_owned(),
+    }
+}
+
 /// JSON-RPC code of everything that a node does not name more precisely.
 const INTERNAL_ERROR: i64 = -32_603;
 

@@ -16,5 +16,6 @@ pub use health::{EndpointHealth, EndpointStatus};
 pub use url::{EndpointUrl, UrlError};
 
 pub(crate) use answer::announced_height;
-pub(crate) use pool::{CallError, Pool};
+pub(crate) use error::excerpt;
+pub(crate) use pool::{Failures, Pool};
 pub(crate) use tls::client_config;

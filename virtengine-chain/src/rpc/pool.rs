@@ -8,8 +8,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use virtengine_provider_core::id::Height;
 use virtengine_provider_core::ports::chain::{ChainError, Head};
+use virtengine_provider_core::time::Timestamp;
 
-use super::health::{self, EndpointHealth, EndpointStatus, View};
+use super::health::{self, EndpointHealth, EndpointStatus, Pace, Seen, View};
 use super::{NodeStatus, Rpc, RpcError, client_config};
 use crate::config::{ChainConfig, ConfigError, ConfigProblem};
 
@@ -29,7 +30,7 @@ pub(crate) struct Pool {
     views: Mutex<Vec<View>>,
     sampling: tokio::sync::Mutex<Option<Instant>>,
     chain_id: String,
-    lag_max: u64,
+    pace: Pace,
 }
 
 impl Pool {
@@ -61,7 +62,10 @@ impl Pool {
             views: Mutex::new(vec![View::default(); config.endpoints.len()]),
             sampling: tokio::sync::Mutex::new(None),
             chain_id: config.chain_id.clone(),
-            lag_max: config.lag_blocks_max,
+            pace: Pace {
+                lag_max: config.lag_blocks_max,
+                block_time: config.block_time,
+            },
         })
     }
 
@@ -75,7 +79,7 @@ impl Pool {
             let height = seen.map(|seen| seen.status.height);
             EndpointStatus {
                 url: rpc.url().to_string(),
-                health: view.health(best, self.lag_max, now),
+                health: view.health(best, self.pace, now),
                 height,
                 lag_blocks: height
                     .zip(best)
@@ -98,9 +102,7 @@ impl Pool {
 
     fn sampled_head(&self) -> Result<Head, ChainError> {
         let views = self.views();
-        let best = health::usable(&views, self.lag_max, Instant::now())
-            .first()
-            .copied();
+        let best = health::usable(&views, self.pace, Instant::now()).first().copied();
         let Some(seen) = best
             .and_then(|index| views.get(index))
             .and_then(|view| view.last.as_ref())
@@ -120,15 +122,28 @@ impl Pool {
         F: Fn(Rpc) -> R,
         R: Future<Output = Result<T, RpcError>>,
     {
+        self.call_each(op).await.map_err(|failed| match failed {
+            Failures::Nobody(error) => CallError::Nobody(error),
+            Failures::All { last, .. } => CallError::Rpc(last),
+        })
+    }
+
+    /// The same, telling what each of those said that were asked.
+    pub(crate) async fn call_each<T, F, R>(&self, op: F) -> Result<T, Failures>
+    where
+        F: Fn(Rpc) -> R,
+        R: Future<Output = Result<T, RpcError>>,
+    {
         self.sample(SAMPLE_AGE_MAX).await;
-        let order = {
+        let (order, others) = {
             let views = self.views();
-            let order = health::usable(&views, self.lag_max, Instant::now());
+            let order = health::usable(&views, self.pace, Instant::now());
             if order.is_empty() {
-                return Err(CallError::Nobody(self.nobody(&views)));
+                return Err(Failures::Nobody(self.nobody(&views)));
             }
-            order
+            (order, health::of_the_chain(&views))
         };
+        let mut earlier = Vec::new();
         let mut last = None;
         for index in order.into_iter().take(ATTEMPTS_MAX) {
             let Some(rpc) = self.rpcs.get(index) else { continue };
@@ -142,20 +157,29 @@ impl Pool {
                         tracing::debug!(endpoint = %rpc.url(), error = %words, "chain endpoint failed");
                         self.change(index, |view| view.failed(words.clone(), Instant::now()));
                     }
-                    if !error.is_worth_another_endpoint() {
-                        return Err(CallError::Rpc(error));
+                    let is_final = !error.is_worth_another_endpoint();
+                    earlier.extend(last.replace(error));
+                    if is_final {
+                        break;
                     }
-                    last = Some(error);
                 }
             }
         }
-        Err(last.map_or_else(|| CallError::Nobody(self.nobody(&self.views())), CallError::Rpc))
+        let Some(last) = last else {
+            return Err(Failures::Nobody(self.nobody(&self.views())));
+        };
+        let asked = earlier.len().saturating_add(1);
+        Err(Failures::All {
+            earlier,
+            last,
+            unasked: others.saturating_sub(asked),
+        })
     }
 
     /// Endpoints that announce blocks, best first.
     pub(crate) fn websockets(&self) -> Vec<reqwest::Url> {
         let views = self.views();
-        let mut order = health::usable(&views, self.lag_max, Instant::now());
+        let mut order = health::usable(&views, self.pace, Instant::now());
         if order.is_empty() {
             order = (0..self.rpcs.len()).collect();
         }
@@ -166,9 +190,15 @@ impl Pool {
     /// Asks the endpoints for their heights unless that was done within `age_max`. Those in a pause after a failure are left
     /// alone while somebody else is usable.
     async fn sample(&self, age_max: Duration) {
+        let arrived = Instant::now();
         let mut last = self.sampling.lock().await;
+        // Somebody asked while this one waited: whatever came of it is as good an answer, and asking again, one waiter after the
+        // other, would make the last of them wait for all.
+        if last.is_some_and(|at| at >= arrived) {
+            return;
+        }
         let recent = last.is_some_and(|at| at.elapsed() <= age_max);
-        if recent && !health::usable(&self.views(), self.lag_max, Instant::now()).is_empty() {
+        if recent && !health::usable(&self.views(), self.pace, Instant::now()).is_empty() {
             return;
         }
         let due: Vec<usize> = {
@@ -177,7 +207,7 @@ impl Pool {
             let due: Vec<usize> = (0..views.len())
                 .filter(|index| views.get(*index).is_some_and(|view| view.is_due(now)))
                 .collect();
-            let anybody = health::usable(&views, self.lag_max, now);
+            let anybody = health::usable(&views, self.pace, now);
             if anybody.is_empty() {
                 (0..views.len()).collect()
             } else {
@@ -209,9 +239,8 @@ impl Pool {
             match status {
                 Ok(status) => {
                     let usable = status.chain_id == self.chain_id && !status.catching_up;
-                    self.change(index, |view| {
-                        view.saw(status, &self.chain_id, Instant::now(), latency);
-                    });
+                    let seen = Seen::new(status, Instant::now(), latency, clock());
+                    self.change(index, |view| view.saw(seen, &self.chain_id));
                     if usable && patience.is_none() {
                         patience = Some(tokio::time::Instant::now() + GRACE);
                     }
@@ -222,7 +251,7 @@ impl Pool {
         self.compare();
     }
 
-    /// Marks those that have other blocks than the majority.
+    /// Marks those that have other blocks than the majority, and those that are ahead beyond reason.
     fn compare(&self) {
         let mut views = self.views();
         let statuses: Vec<Option<&NodeStatus>> = views
@@ -240,6 +269,13 @@ impl Pool {
                 view.last_error = Some("has other blocks than the majority".to_owned());
             }
             view.disagrees = disagrees;
+        }
+        let verdicts = health::runaways(&views, self.pace);
+        for (view, ahead) in views.iter_mut().zip(verdicts) {
+            if ahead && !view.ahead {
+                view.last_error = Some("is further ahead of the others than can be".to_owned());
+            }
+            view.ahead = ahead;
         }
     }
 
@@ -261,7 +297,7 @@ impl Pool {
         let mut words = Vec::new();
         let mut wrong = 0;
         for (rpc, view) in self.rpcs.iter().zip(views) {
-            let health = view.health(best, self.lag_max, now);
+            let health = view.health(best, self.pace, now);
             wrong += usize::from(health == EndpointHealth::WrongChain);
             let why = match (health, &view.last_error) {
                 (EndpointHealth::Lagging, _) => format!("behind height {}", best.unwrap_or(Height(0))),
@@ -278,6 +314,28 @@ impl Pool {
             ChainError::Unreachable(words)
         }
     }
+}
+
+fn clock() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // A clock before 1970 is wrong; then every block is from the future, which is known to say nothing.
+    Timestamp::EPOCH.plus(now.unwrap_or_default())
+}
+
+/// Why a call to the pool has no answer, in full.
+#[derive(Debug, Clone)]
+pub(crate) enum Failures {
+    /// No endpoint may be asked.
+    Nobody(ChainError),
+    /// Each of those that were asked failed.
+    All {
+        /// What those before the last one said.
+        earlier: Vec<RpcError>,
+        /// What the last one said.
+        last: RpcError,
+        /// How many endpoints of this chain were not asked: in a pause, behind, or one too many.
+        unasked: usize,
+    },
 }
 
 /// Why a call to the pool has no answer.

@@ -68,6 +68,10 @@ impl WireError {
         }
     }
 
+    pub(crate) fn unknown_type(type_url: &str) -> Self {
+        Self::UnknownType(type_url.chars().take(EXCERPT_CHARS).collect())
+    }
+
     pub(crate) fn protobuf(what: impl Into<String>, why: &prost::DecodeError) -> Self {
         Self::Protobuf {
             what: what.into(),

@@ -52,6 +52,8 @@ pub(crate) struct Chain {
     pub(crate) lowest: u64,
     pub(crate) hash_salt: &'static str,
     pub(crate) catching_up: bool,
+    /// Says that its newest block is of this very moment.
+    pub(crate) is_current: bool,
     /// Sequence in the newest block.
     pub(crate) committed: u64,
     pub(crate) mempool: Vec<Vec<u8>>,
@@ -338,13 +340,19 @@ fn time(height: u64) -> String {
     )
 }
 
+fn now() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let millis = i64::try_from(now.unwrap().as_millis()).unwrap();
+    jiff::Timestamp::from_millisecond(millis).unwrap().to_string()
+}
+
 fn status(chain: &Chain) -> Value {
     json!({
         "node_info": {"network": chain.chain_id, "other": {"tx_index": "on"}},
         "sync_info": {
             "latest_block_hash": format!("{}{}", chain.hash_salt, chain.height),
             "latest_block_height": chain.height.to_string(),
-            "latest_block_time": time(chain.height),
+            "latest_block_time": if chain.is_current { now() } else { time(chain.height) },
             "earliest_block_hash": format!("{}{}", chain.hash_salt, chain.lowest),
             "earliest_block_height": chain.lowest.to_string(),
             "catching_up": chain.catching_up,

@@ -128,6 +128,102 @@ async fn another_endpoint_fills_what_one_has_pruned() {
 }
 
 #[tokio::test]
+async fn a_block_is_not_given_up_because_the_one_that_has_it_failed_once() {
+    let (pruned, archive) = (FakeNode::start().await, FakeNode::start().await);
+    for node in [&pruned, &archive] {
+        node.chain().height = 0;
+        (0..20).for_each(|_| add_block(node));
+    }
+    pruned.chain().lowest = 15;
+    for fault in [Fault::Http(502), Fault::Error("disk is tired"), Fault::Hang] {
+        let mut follower = Follower::new(client(&[&archive, &pruned]), Height(10));
+        archive.fault("block", fault.clone());
+        let error = follower.next().await.unwrap_err();
+        assert!(error.is_retryable(), "{fault:?}: {error}");
+        archive.heal();
+        let mut errors = 0;
+        let event = loop {
+            match follower.next().await {
+                Ok(event) => break event,
+                Err(error) => errors += 1 + u32::from(!error.is_retryable()) * 100,
+            }
+            assert!(errors < 10, "{fault:?}");
+        };
+        assert!(
+            matches!(&event, FollowerEvent::Block(block) if block.height == Height(10)),
+            "{fault:?}: {event:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_block_is_given_up_when_the_one_that_may_have_it_stays_away() {
+    let (pruned, away) = (FakeNode::start().await, FakeNode::start().await);
+    pruned.chain().height = 0;
+    (0..20).for_each(|_| add_block(&pruned));
+    pruned.chain().lowest = 15;
+    for method in ["status", "block"] {
+        away.fault(method, Fault::Http(502));
+    }
+    let mut follower = Follower::new(client(&[&away, &pruned]), Height(10));
+    let mut errors = 0;
+    let event = async {
+        loop {
+            match follower.next().await {
+                Ok(event) => return event,
+                Err(_) => errors += 1,
+            }
+        }
+    };
+    let event = tokio::time::timeout(Duration::from_secs(20), event)
+        .await
+        .unwrap();
+    let gap = FollowerEvent::Gap {
+        from: Height(10),
+        to: Height(14),
+    };
+    assert_eq!(event, gap);
+    assert!(errors > 0);
+}
+
+#[tokio::test]
+async fn a_lowest_height_above_the_head_is_believed_by_nobody() {
+    let node = FakeNode::start().await;
+    node.chain().height = 0;
+    (0..20).for_each(|_| add_block(&node));
+    let mut follower = Follower::new(client(&[&node]), Height(10));
+    for lie in [
+        "height 10 is not available, lowest height is 18446744073709551615",
+        "height 10 is not available, lowest height is 21",
+        "height 10 is not available, lowest height is 7",
+    ] {
+        node.fault("block", Fault::Error(lie));
+        let error = follower.next().await.unwrap_err();
+        assert!(error.to_string().contains("lowest height"), "{error}");
+    }
+    node.heal();
+    assert_eq!(next_block(&mut follower).await, 10);
+}
+
+#[tokio::test]
+async fn what_two_have_pruned_begins_where_the_first_of_them_has_it() {
+    let (one, two) = (FakeNode::start().await, FakeNode::start().await);
+    for node in [&one, &two] {
+        node.chain().height = 0;
+        (0..20).for_each(|_| add_block(node));
+    }
+    one.chain().lowest = 13;
+    two.chain().lowest = 17;
+    let mut follower = Follower::new(client(&[&one, &two]), Height(10));
+    let gap = FollowerEvent::Gap {
+        from: Height(10),
+        to: Height(12),
+    };
+    assert_eq!(follower.next().await.unwrap(), gap);
+    assert_eq!(next_block(&mut follower).await, 13);
+}
+
+#[tokio::test]
 async fn a_block_of_another_height_or_without_its_results_is_refused() {
     let node = FakeNode::start().await;
     node.chain().height = 0;

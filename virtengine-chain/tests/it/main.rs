@@ -9,6 +9,7 @@ mod fake_node;
 mod follower;
 mod hostile;
 mod node_faults;
+mod node_lies;
 mod pipeline;
 mod real_node;
 mod recorded_answers;

@@ -45,6 +45,23 @@ async fn half_open_tcp_no_bids() {
 }
 
 #[tokio::test]
+async fn who_waits_for_heights_does_not_wait_for_those_that_waited_before() {
+    let hanging = FakeNode::start().await;
+    hanging.fault("status", Fault::Hang);
+    let client = client(&[&hanging]);
+    let began = Instant::now();
+    let asked = (0..12).map(|_| client.head());
+    for answer in futures_util::future::join_all(asked).await {
+        assert!(answer.unwrap_err().is_retryable());
+    }
+    assert_eq!(hanging.calls("status"), 1);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // Whoever comes later asks again.
+    hanging.heal();
+    client.head().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_question_moves_on_from_an_endpoint_that_hangs() {
     let (hanging, good) = (FakeNode::start().await, FakeNode::start().await);
     hanging.chain().height = 101;
