@@ -199,6 +199,9 @@ impl OperatorApi for QuietDay {
     async fn usage(&self, _query: UsageQuery) -> ApiResult<Vec<UsageView>> {
         Ok(Vec::new())
     }
+    async fn release_usage(&self, record: &str) -> ApiResult<UsageView> {
+        Err(ApiError::not_found(format!("usage record: {record}")))
+    }
     async fn logs(&self, query: OperatorLogQuery) -> ApiResult<Vec<LogEntry>> {
         Ok(vec![LogEntry {
             at: now(),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A devnet whose own directory is made below `temporary`.
-fn devnet(temporary: &std::path::Path) -> Child {
+/// A devnet whose own directory is made below `temporary`, unless `arguments` name one.
+fn devnet(temporary: &std::path::Path, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_virtengine-provider"))
         .args(["devnet", "--listen", "127.0.0.1:0", "--block-time", "250ms"])
+        .args(arguments)
         .env("TMPDIR", temporary)
         .env_remove("RUST_LOG")
         .stdout(Stdio::piped())
@@ -20,14 +21,13 @@ fn devnet(temporary: &std::path::Path) -> Child {
 }
 
 /// Sends `signal` once a line holds `words`; that line, and the exit code.
-fn broken_off(temporary: &std::path::Path, words: &str, signal: Signal) -> (String, Option<i32>) {
-    let mut child = devnet(temporary);
+fn broken_off(child: &mut Child, words: &str, signal: Signal) -> (String, Option<i32>) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let found = lines
         .by_ref()
         .map_while(Result::ok)
         .find(|line| line.contains(words));
-    kill_process(Pid::from_child(&child), signal).unwrap();
+    kill_process(Pid::from_child(child), signal).unwrap();
     // What it still says must not fill the pipe.
     let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
     let begun = Instant::now();
@@ -57,7 +57,11 @@ fn processes_of(directory: &std::path::Path) -> Vec<String> {
 #[test]
 fn an_interrupted_devnet_leaves_neither_workloads_nor_its_directory() {
     let temporary = tempfile::tempdir().unwrap();
-    let (line, code) = broken_off(temporary.path(), "workload runs, reachable at", Signal::INT);
+    let (line, code) = broken_off(
+        &mut devnet(temporary.path(), &[]),
+        "workload runs, reachable at",
+        Signal::INT,
+    );
     let (_, address) = line
         .split_once("http://")
         .expect("the round came as far as its workload");
@@ -77,9 +81,24 @@ fn an_interrupted_devnet_leaves_neither_workloads_nor_its_directory() {
 #[test]
 fn a_signal_during_the_start_of_a_devnet_is_not_lost() {
     let temporary = tempfile::tempdir().unwrap();
-    let (line, code) = broken_off(temporary.path(), "virtengine-localnet-1 at", Signal::TERM);
+    let (line, code) = broken_off(
+        &mut devnet(temporary.path(), &[]),
+        "virtengine-localnet-1 at",
+        Signal::TERM,
+    );
     assert!(line.contains("http://"), "{line}");
     assert_eq!(code, Some(143));
     assert_eq!(processes_of(temporary.path()), Vec::<String>::new());
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_devnet_that_is_ended_after_its_round_keeps_a_home_that_was_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let home = temporary.path().join("mine");
+    let mut child = devnet(temporary.path(), &["--home", home.to_str().unwrap()]);
+    let (_, code) = broken_off(&mut child, "runs on until Ctrl-C", Signal::INT);
+    assert_eq!(code, Some(0), "the normal end");
+    assert_eq!(processes_of(temporary.path()), Vec::<String>::new());
+    assert!(home.join("provider-config.yaml").exists() && home.join("provider/journal.db").exists());
 }
