@@ -363,13 +363,15 @@ impl Pipeline {
             let required = required_gas_price(&rejection.log, self.client.config().denom.as_str());
             state.gas.price_was_too_low(required);
         }
+        let expected = expected_sequence(&rejection.log);
         if in_doubt || state.sequences.may_have_been_sent(tx.sequence, &tx.hash) {
             // It may be in a block or another mempool: a refusal proves nothing, the outcome will.
             state.sequences.sent(tx.sequence, tx.hash, tx.timeout_height);
+            state.sequences.node_expects_after(tx, expected);
             return Ok(());
         }
-        let expected = expected_sequence(&rejection.log);
         state.sequences.refused(tx.sequence, &tx.hash, expected);
+        state.sequences.node_expects_after(tx, expected);
         Err(rejection.into())
     }
 }

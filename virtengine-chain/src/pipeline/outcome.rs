@@ -5,6 +5,7 @@ use virtengine_provider_core::id::Height;
 use virtengine_provider_core::ports::chain::{ChainError, RejectKind, Rejection, SignedTx, TxOutcome};
 
 use super::Pipeline;
+use super::sequence::Overtaken;
 use crate::config::TIMEOUT_BLOCKS_MAX;
 use crate::proto::cosmos::auth::v1beta1::{QueryAccountInfoRequest, QueryAccountInfoResponse};
 use crate::proto::cosmos::authz::v1beta1::{MsgExec, MsgExecResponse};
@@ -23,20 +24,38 @@ enum Knowledge {
     InBlock(TxAnswer),
     /// It can no longer land, and has not.
     Gone,
+    /// Its sequence is used in the state of this block; by whom, the index will tell.
+    SequenceUsed(Height),
+    /// Another transaction has used its sequence.
+    Displaced,
     Nothing,
 }
 
 impl Pipeline {
     /// Looks for the transaction once. "It can no longer land" is said only by an endpoint whose state is past the timeout
-    /// height, and only when the account's sequence proves it or the index covers every height at which it could have landed.
+    /// height, and only when the account's sequence proves it or the index covers every height at which it could have landed. A
+    /// transaction of whose sequence a node has said that it is taken is not waited for so long: the account is read again, and once
+    /// the index has come to a block in whose state the sequence is used, and has it not, another one has used it.
     pub(super) async fn find(&self, tx: &SignedTx) -> Result<TxOutcome, ChainError> {
         let question = QueryAccountInfoRequest {
             address: self.signing_address.to_string(),
         };
         let question = &question.encode_to_vec();
-        let look = |rpc: Rpc| async move { ask(&rpc, tx, question).await };
+        let overtaken = self.state().sequences.overtaken(&tx.hash);
+        let overtaken = overtaken.as_ref();
+        let look = |rpc: Rpc| async move { ask(&rpc, tx, question, overtaken).await };
         Ok(match self.client.pool().call(look).await? {
             Knowledge::Nothing => TxOutcome::Unknown,
+            Knowledge::SequenceUsed(height) => {
+                self.state().sequences.used_at(&tx.hash, height);
+                TxOutcome::Unknown
+            }
+            Knowledge::Displaced => TxOutcome::Rejected(Rejection {
+                kind: RejectKind::SequenceMismatch,
+                codespace: "client".to_owned(),
+                code: 1,
+                log: format!("another transaction has used sequence {}", tx.sequence),
+            }),
             Knowledge::Gone => TxOutcome::Rejected(Rejection {
                 kind: RejectKind::TimedOut,
                 codespace: "client".to_owned(),
@@ -56,13 +75,28 @@ impl Pipeline {
     }
 }
 
-async fn ask(rpc: &Rpc, tx: &SignedTx, question: &[u8]) -> Result<Knowledge, RpcError> {
+async fn ask(
+    rpc: &Rpc,
+    tx: &SignedTx,
+    question: &[u8],
+    overtaken: Option<&Overtaken>,
+) -> Result<Knowledge, RpcError> {
     // The head first: what is asked afterwards is at least as new.
     let status = rpc.status().await?;
     if let Some(answer) = rpc.tx(&tx.hash).await? {
         return Ok(Knowledge::InBlock(answer));
     }
-    if status.height <= tx.timeout_height {
+    let covers = |height: Height| {
+        let indexed = status.height.0 >= height.0.saturating_add(INDEX_LAG_BLOCKS);
+        let from_the_start = status.earliest_height.0 <= 1
+            || status.earliest_height.plus(TIMEOUT_BLOCKS_MAX) <= tx.timeout_height;
+        status.indexing && indexed && from_the_start
+    };
+    let used_at = overtaken.and_then(|overtaken| overtaken.used_at);
+    if used_at.is_some_and(covers) {
+        return Ok(Knowledge::Displaced);
+    }
+    if status.height <= tx.timeout_height && (overtaken.is_none() || used_at.is_some()) {
         return Ok(Knowledge::Nothing);
     }
     let account = rpc
@@ -72,13 +106,18 @@ async fn ask(rpc: &Rpc, tx: &SignedTx, question: &[u8]) -> Result<Knowledge, Rpc
         .ok()
         .and_then(|answer| answer.info)
         .map(|info| info.sequence);
-    let unused = account.code == 0
-        && account.height > tx.timeout_height
-        && sequence.is_some_and(|sequence| sequence <= tx.sequence);
-    let indexed = status.height.0 >= tx.timeout_height.0.saturating_add(INDEX_LAG_BLOCKS);
-    let covered =
-        status.earliest_height.0 <= 1 || status.earliest_height.plus(TIMEOUT_BLOCKS_MAX) <= tx.timeout_height;
-    if unused || (indexed && covered && status.indexing) {
+    let sequence = sequence.filter(|_| account.code == 0 && account.height.0 > 0);
+    if status.height <= tx.timeout_height {
+        let used = sequence.is_some_and(|sequence| sequence > tx.sequence);
+        return Ok(if used {
+            Knowledge::SequenceUsed(account.height)
+        } else {
+            Knowledge::Nothing
+        });
+    }
+    let unused =
+        account.height > tx.timeout_height && sequence.is_some_and(|sequence| sequence <= tx.sequence);
+    if unused || covers(tx.timeout_height) {
         return Ok(Knowledge::Gone);
     }
     Ok(Knowledge::Nothing)

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use virtengine_provider_core::id::{Height, TxHash};
+use virtengine_provider_core::ports::chain::SignedTx;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pending {
@@ -25,6 +26,16 @@ pub(super) struct Sequences {
     /// Everything below has landed.
     landed_below: u64,
     pending: BTreeMap<u64, Pending>,
+    /// Transactions of whose sequence a node says that another one has it.
+    overtaken: BTreeMap<TxHash, Overtaken>,
+}
+
+/// A transaction whose place another one has taken: in a mempool, where it may be lost again, or in a block, where it is for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Overtaken {
+    timeout_height: Height,
+    /// A block in whose state the sequence was used.
+    pub(super) used_at: Option<Height>,
 }
 
 impl Sequences {
@@ -124,6 +135,7 @@ impl Sequences {
 
     /// A transaction can no longer land.
     pub(super) fn forget(&mut self, sequence: u64, hash: &TxHash) {
+        self.overtaken.remove(hash);
         if self
             .pending
             .get(&sequence)
@@ -133,9 +145,35 @@ impl Sequences {
         }
     }
 
+    /// A node that was sent this transaction expects `expected`: if that is a later sequence, another transaction has its place, or
+    /// it has landed itself.
+    pub(super) fn node_expects_after(&mut self, tx: &SignedTx, expected: Option<u64>) {
+        if expected.is_some_and(|expected| expected > tx.sequence) {
+            let timeout_height = tx.timeout_height;
+            self.overtaken.entry(tx.hash).or_insert(Overtaken {
+                timeout_height,
+                used_at: None,
+            });
+        }
+    }
+
+    /// What is known of the transaction's place, if a node says that it is taken.
+    pub(super) fn overtaken(&self, hash: &TxHash) -> Option<Overtaken> {
+        self.overtaken.get(hash).cloned()
+    }
+
+    /// The transaction's sequence is used in the state of the block at `height`.
+    pub(super) fn used_at(&mut self, hash: &TxHash, height: Height) {
+        if let Some(overtaken) = self.overtaken.get_mut(hash) {
+            overtaken.used_at.get_or_insert(height);
+        }
+    }
+
     /// Forgets what can no longer land.
     pub(super) fn expire(&mut self, head: Height) {
         self.pending.retain(|_, pending| pending.timeout_height >= head);
+        self.overtaken
+            .retain(|_, overtaken| overtaken.timeout_height >= head);
     }
 }
 

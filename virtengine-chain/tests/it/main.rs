@@ -10,6 +10,7 @@ mod follower;
 mod hostile;
 mod node_faults;
 mod node_lies;
+mod overtaken;
 mod pipeline;
 mod real_node;
 mod recorded_answers;

@@ -27,7 +27,7 @@ fn pipeline_with(config: ChainConfig) -> Pipeline {
     Pipeline::new(ChainClient::new(config).unwrap(), Arc::new(TestKey::bob())).unwrap()
 }
 
-fn pipeline(nodes: &[&FakeNode]) -> Pipeline {
+pub(crate) fn pipeline(nodes: &[&FakeNode]) -> Pipeline {
     pipeline_with(config(nodes))
 }
 
@@ -60,11 +60,11 @@ fn usage() -> Message {
     }
 }
 
-async fn sign(pipeline: &Pipeline, amount: u32) -> SignedTx {
+pub(crate) async fn sign(pipeline: &Pipeline, amount: u32) -> SignedTx {
     pipeline.sign(&[send(amount)], Duration::ZERO).await.unwrap()
 }
 
-fn rejected(error: ChainError) -> RejectKind {
+pub(crate) fn rejected(error: ChainError) -> RejectKind {
     match error {
         ChainError::Rejected(rejection) => rejection.kind,
         other => panic!("{other}"),
