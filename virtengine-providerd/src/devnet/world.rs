@@ -208,7 +208,11 @@ async fn end_workloads(adapter: &Arc<dyn Adapter>) -> anyhow::Result<()> {
     let all = async {
         let mut outcome = Ok(());
         while let Some(ended) = ending.join_next().await {
-            outcome = outcome.and(ended.context("ended badly").and_then(|ended| ended));
+            let ended = ended.context("ended badly").flatten();
+            // The others are ended all the same; the first failure is told.
+            if outcome.is_ok() {
+                outcome = ended;
+            }
         }
         outcome
     };
