@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use virtengine_provider_core::id::WorkloadId;
@@ -103,6 +104,15 @@ pub(crate) struct Bounds {
     pub(crate) processes: u64,
 }
 
+/// What a group used, and which group: one that was made anew under the same name counts from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GroupCpu {
+    /// Its number in the file system; not given again until the host restarts.
+    pub(crate) group: u64,
+    /// CPU time in microseconds.
+    pub(crate) micros: u64,
+}
+
 /// The group of one workload.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
@@ -154,10 +164,13 @@ impl Group {
         self.path.join(format!("{service}.{replica}"))
     }
 
-    /// CPU used by everything that was ever in the group, in microseconds.
-    pub(crate) fn cpu_micros(&self) -> Option<u64> {
+    /// CPU used by everything that was ever in the group.
+    pub(crate) fn cpu(&self) -> Option<GroupCpu> {
         let text = fs::read_to_string(self.path.join("cpu.stat")).ok()?;
-        field(&text, "usage_usec")
+        Some(GroupCpu {
+            group: fs::metadata(&self.path).ok()?.ino(),
+            micros: field(&text, "usage_usec")?,
+        })
     }
 
     /// Memory of a replica now, where the kernel counts it.

@@ -131,6 +131,37 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
+/// Deepest directory whose entries are removed one by one when it cannot be removed as a whole.
+const APART_DEPTH_MAX: u32 = 8;
+
+/// Removes a file or a tree, like [`remove_tree`]. When something in it cannot be removed the rest is, and the error is the first.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    remove_apart(path, APART_DEPTH_MAX)
+}
+
+fn remove_apart(path: &Path, depth: u32) -> io::Result<()> {
+    let is_dir = match fs::symlink_metadata(path) {
+        Ok(meta) => meta.is_dir(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !is_dir {
+        return fs::remove_file(path);
+    }
+    let Err(whole) = remove_tree(path) else {
+        return Ok(());
+    };
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(whole);
+    };
+    let mut outcome = Ok(());
+    for entry in fs::read_dir(path)?.flatten() {
+        let removed = remove_apart(&entry.path(), depth);
+        outcome = outcome.and(removed);
+    }
+    outcome.and_then(|()| fs::remove_dir(path))
+}
+
 /// Removes a tree; missing is success. Symbolic links are removed, not followed. Directories that the workload made
 /// unreadable are opened first.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {

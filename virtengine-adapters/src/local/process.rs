@@ -108,18 +108,33 @@ pub(crate) fn is_alive(identity: &Identity) -> bool {
         && stat(identity.pid).is_some_and(|found| found.started == identity.started && found.is_alive())
 }
 
+/// Whether this very process still bears its number, dead but not waited for included.
+pub(crate) fn is_there(identity: &Identity) -> bool {
+    identity.boot_id == boot_id() && stat(identity.pid).is_some_and(|found| found.started == identity.started)
+}
+
 /// Sends `signal` to this very process; a process that is gone is success.
 pub(crate) fn signal(identity: &Identity, signal: Signal) -> io::Result<()> {
+    signal_if(identity, signal, || true)
+}
+
+/// Sends `signal` to this very process if `is_ours` says so; a process that is gone, or is not ours, is success.
+pub(crate) fn signal_if(
+    identity: &Identity,
+    signal: Signal,
+    is_ours: impl FnOnce() -> bool,
+) -> io::Result<()> {
     let Some(pid) = Pid::from_raw(identity.pid) else {
         return Ok(());
     };
+    // From here on the signal goes to this process or to nobody, whoever gets its number meanwhile.
     let handle = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(handle) => handle,
         Err(rustix::io::Errno::SRCH) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    // The handle pins the number: what is compared now is what gets the signal.
-    if !is_alive(identity) {
+    // Should the number change hands between these questions, the process behind the handle has ended: nobody is hit.
+    if !is_alive(identity) || !is_ours() {
         return Ok(());
     }
     match pidfd_send_signal(&handle, signal) {
@@ -139,15 +154,20 @@ pub(crate) fn all() -> Vec<Stat> {
         .collect()
 }
 
-/// Everything below `root`, zombies included, `root` not.
+/// Everything below `root`, zombies included, `root` not; parents come before their children.
 pub(crate) fn descendants(root: i32) -> Vec<Stat> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::from([root]);
     let mut pending = vec![root];
     while let Some(pid) = pending.pop() {
         for child in children(pid) {
-            if seen.insert(child) {
-                found.extend(stat(child));
+            // A number that was listed and then given to a stranger has another parent. What has just lost its parent and
+            // found another one below us is seen with the next look.
+            let ours = |stat: &Stat| seen.contains(&stat.parent);
+            if let Some(stat) = stat(child).filter(ours)
+                && seen.insert(child)
+            {
+                found.push(stat);
                 pending.push(child);
             }
         }
@@ -184,17 +204,6 @@ pub(crate) fn mark(pid: i32) -> Option<String> {
 pub(crate) fn is_marked_by(mark: &str, owner: &str) -> bool {
     mark.strip_prefix(owner)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Every living process that carries the mark of `owner`, or whose session is one of `sessions`.
-pub(crate) fn marked(owner: &str, sessions: &BTreeSet<i32>) -> Vec<Stat> {
-    let mine = |found: &Stat| {
-        sessions.contains(&found.session) || mark(found.pid).is_some_and(|mark| is_marked_by(&mark, owner))
-    };
-    all()
-        .into_iter()
-        .filter(|found| found.is_alive() && mine(found))
-        .collect()
 }
 
 /// Memory of a process in bytes, shared pages divided among those that share them; what is resident when that is not told.
@@ -257,20 +266,34 @@ mod tests {
 
     #[test]
     fn a_child_is_found_with_its_mark() {
-        let mark = format!("test-{}/w", me());
+        let owner = format!("test-{}/w", me());
         let mut child = std::process::Command::new("sleep")
             .arg("30")
-            .env(MARK, format!("{mark}/web/0"))
+            .env(MARK, format!("{owner}/web/0"))
             .spawn()
             .unwrap();
         let pid: i32 = child.id().try_into().unwrap();
-        let listed = marked(&mark, &BTreeSet::new());
+        // While it becomes its program it has no environment.
+        let found = (0..500).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            mark(pid)
+        });
         let below = descendants(me());
-        let longer = marked(&format!("{mark}x"), &BTreeSet::new());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(listed.iter().any(|found| found.pid == pid));
-        assert!(below.iter().any(|found| found.pid == pid));
-        assert!(longer.is_empty());
+        let found = found.unwrap();
+        assert!(is_marked_by(&found, &owner) && !is_marked_by(&found, &format!("{owner}x")));
+        assert!(below.iter().any(|found| found.pid == pid && found.parent == me()));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_signalled() {
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let identity = stat(child.id().try_into().unwrap()).unwrap().identity();
+        signal_if(&identity, Signal::KILL, || false).unwrap();
+        assert!(is_alive(&identity));
+        signal_if(&identity, Signal::KILL, || true).unwrap();
+        child.wait().unwrap();
+        assert!(!is_there(&identity));
     }
 }

@@ -101,8 +101,20 @@ pub(crate) struct Status {
     /// Whether it has taken everything down and is about to leave.
     pub(crate) finished: bool,
     pub(crate) replicas: Vec<ReplicaStatus>,
+    /// Processes of the workload that do not carry its mark: should the supervisor die, nothing else says that they are ours.
+    #[serde(default)]
+    pub(crate) unmarked: Vec<Identity>,
     /// Anything else that stands in the way, e.g. a port that is taken.
     pub(crate) problems: Vec<String>,
+}
+
+impl Status {
+    /// Main processes of replicas.
+    pub(crate) fn leaders(&self) -> impl Iterator<Item = &Identity> {
+        self.replicas
+            .iter()
+            .filter_map(|replica| replica.process.as_ref())
+    }
 }
 
 /// One replica.
@@ -173,6 +185,15 @@ pub(crate) struct UsageCheckpoint {
     pub(crate) usage: Usage,
     /// The control group's CPU reading that `usage` includes.
     pub(crate) cgroup_cpu_micros: Option<u64>,
+    /// Which group that was.
+    #[serde(default)]
+    pub(crate) cgroup_id: Option<u64>,
+    /// CPU that was counted process by process since that reading, because the group could not be read.
+    #[serde(default)]
+    pub(crate) beside_cgroup_micros: u64,
+    /// Whether earlier counters are lost: what the group counted before was perhaps told already, so it counts from now on.
+    #[serde(default)]
+    pub(crate) cgroup_cpu_unknown: bool,
     /// Bytes that lay there.
     pub(crate) storage_bytes: u64,
     /// When, in milliseconds since the host started…

@@ -10,8 +10,7 @@ use super::adapter::Keeper;
 use super::control;
 use super::error::{Failure, Outcome};
 use super::layout::{self, WorkloadDir};
-use super::process::Identity;
-use super::record::{Desired, Goal, Intent, Status};
+use super::record::{Desired, Goal, Intent, Request, Status};
 use super::sweep::Owned;
 
 /// How long everything may take to freeze or thaw.
@@ -79,7 +78,9 @@ impl Keeper {
             // A record that cannot be read must not keep the workload alive: its mark follows from its name.
             let intent = self.intent(id).unwrap_or(None);
             if dir.path().exists() {
-                self.take_down(id, Goal::Terminated, intent.as_ref())?;
+                // That the goal could not be written does not matter when everything can be removed, and what keeps it from
+                // being removed is said below.
+                let _ = self.bring_down(id, Goal::Terminated, intent.as_ref())?;
             } else {
                 self.sweep(id, &dir, None)?;
             }
@@ -92,35 +93,49 @@ impl Keeper {
         })
     }
 
-    /// Ends everything that runs of the workload, gracefully if its supervisor is there to do it, and checks.
+    /// Ends everything that runs of the workload. The error may be that the goal could not be written down, e.g. on a full disk:
+    /// nothing runs then either, but the same must be asked for again.
     pub(crate) fn take_down(&self, id: &WorkloadId, goal: Goal, intent: Option<&Intent>) -> Outcome<()> {
-        self.write_goal(id, goal)?;
+        self.bring_down(id, goal, intent)?
+    }
+
+    /// Ends everything that runs of the workload, gracefully if its supervisor is there to do it, and checks. Answers whether the
+    /// goal was written down.
+    fn bring_down(&self, id: &WorkloadId, goal: Goal, intent: Option<&Intent>) -> Outcome<Outcome<()>> {
+        let written = self.write_goal(id, goal);
         let dir = self.dir(id);
         let patience = intent.map_or(Duration::ZERO, time_to_leave);
-        if control::is_supervised(&dir) && self.apply(id).is_ok() {
+        let heard = control::is_supervised(&dir)
+            && match &written {
+                Ok(()) => self.apply(id).is_ok(),
+                // A supervisor that lives can be told without a disk.
+                Err(_) => self.is_answering(&dir) && self.owned(id, &dir, intent).dismiss(),
+            };
+        if heard {
             let deadline = Instant::now() + patience;
             while control::is_supervised(&dir) && Instant::now() < deadline {
                 thread::sleep(POLL);
             }
         }
-        self.sweep(id, &dir, intent)
+        self.sweep(id, &dir, intent)?;
+        Ok(written)
+    }
+
+    fn is_answering(&self, dir: &WorkloadDir) -> bool {
+        control::ask(dir, Request::Status).is_ok()
     }
 
     /// Ends whatever is left, the supervisor included.
     pub(crate) fn sweep(&self, id: &WorkloadId, dir: &WorkloadDir, intent: Option<&Intent>) -> Outcome<()> {
-        let status: Option<Status> = layout::load(&dir.status()).unwrap_or(None);
-        let replicas = status.map(|status| status.replicas).unwrap_or_default();
-        let leaders: Vec<Identity> = replicas.into_iter().filter_map(|r| r.process).collect();
-        let group = self.group(id, intent);
-        let owned = Owned {
-            mark: &self.mark(id),
-            group: group.as_ref(),
-            leaders: &leaders,
-            supervisor: true,
-        };
-        owned
+        self.owned(id, dir, intent)
             .end()
             .map_err(|error| Failure::unavailable(format!("workload {id}: {error}")))
+    }
+
+    /// By what everything that belongs to the workload is recognised.
+    fn owned(&self, id: &WorkloadId, dir: &WorkloadDir, intent: Option<&Intent>) -> Owned {
+        let status: Option<Status> = layout::load(&dir.status()).unwrap_or(None);
+        Owned::new(self.mark(id), self.group(id, intent), status.as_ref(), true)
     }
 }
 
@@ -137,22 +152,19 @@ fn time_to_leave(intent: &Intent) -> Duration {
         .saturating_add(LEAVE_PATIENCE)
 }
 
-/// Removes everything that is kept, the record of what was asked for last: until then the workload is listed.
+/// Removes everything that is kept, the record of what was asked for last: until then the workload is listed. What cannot be
+/// removed does not keep the rest.
 fn remove(dir: &WorkloadDir) -> Outcome<()> {
-    let failed = |error: std::io::Error| Failure::io("remove", dir.path(), &error);
     let intent = dir.intent();
+    let mut outcome = Ok(());
     if let Ok(entries) = std::fs::read_dir(dir.path()) {
-        for entry in entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| *path != intent)
-        {
-            if std::fs::symlink_metadata(&entry).is_ok_and(|meta| meta.is_dir()) {
-                layout::remove_tree(&entry).map_err(failed)?;
-            } else {
-                std::fs::remove_file(&entry).map_err(failed)?;
-            }
+        let paths = entries.flatten().map(|entry| entry.path());
+        for path in paths.filter(|path| *path != intent) {
+            let removed = layout::remove(&path);
+            outcome = outcome.and(removed);
         }
     }
-    layout::remove_tree(dir.path()).map_err(failed)
+    outcome
+        .and_then(|()| layout::remove_tree(dir.path()))
+        .map_err(|error| Failure::io("remove", dir.path(), &error))
 }

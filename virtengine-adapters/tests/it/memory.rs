@@ -68,7 +68,7 @@ impl Fixture for Memory {
 
 mod rules {
     use super::*;
-    conformance!(Memory::slow());
+    conformance!(Some(Memory::slow()));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! Looking at what the workload uses, and ending what uses more than it has leased.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::super::process::{self, Stat};
+use super::family::{Evidence, FamilyCpu, Owners};
 use super::launch::{Launcher, storage_bytes};
-use super::meter::Meter;
+use super::meter::{GroupSight, Meter};
 use super::replica::{Replica, Stage};
 use super::storage::{self, Occupied};
 use super::supervisor::{Message, Supervisor};
@@ -20,8 +20,8 @@ pub(super) struct Accounts {
     next_checkpoint: u64,
     next_walk: u64,
     walking: bool,
-    /// Which replica a process belongs to, by number and start time; environments are read once.
-    owners: BTreeMap<(i32, u64), usize>,
+    pub(super) owners: Owners,
+    family_cpu: FamilyCpu,
     /// How often the kernel had ended something for want of memory when the replica was started.
     memory_kills: BTreeMap<usize, u64>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Accounts {
 const WALK_SHARE: u32 = 20;
 
 impl Accounts {
-    pub(super) const fn new(meter: Meter) -> Self {
+    pub(super) fn new(meter: Meter) -> Self {
         Self {
             meter,
             occupied: Occupied::new(),
@@ -38,7 +38,8 @@ impl Accounts {
             next_checkpoint: 0,
             next_walk: 0,
             walking: false,
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
+            family_cpu: FamilyCpu::default(),
             memory_kills: BTreeMap::new(),
         }
     }
@@ -55,26 +56,25 @@ impl Accounts {
         self.occupied = occupied;
     }
 
-    /// The last look, when everything has ended; the counters reach the disk.
-    pub(super) fn close(&mut self, launcher: &Launcher, replicas: &[Replica]) -> io::Result<()> {
+    /// The last look, when everything has ended.
+    pub(super) fn close(&mut self, launcher: &Launcher, mark: &str, replicas: &[Replica]) {
         self.occupied = storage::measure(&launcher.dir.data());
-        self.count(launcher, replicas);
-        self.meter.checkpoint().map(drop)
+        self.count(launcher, mark, replicas);
     }
 
-    /// Reads everything; answers the memory of each replica, by position.
-    fn count(&mut self, launcher: &Launcher, replicas: &[Replica]) -> Vec<u64> {
-        let family = family();
-        match launcher
-            .group
-            .as_ref()
-            .and_then(super::super::cgroup::Group::cpu_micros)
-        {
-            Some(reading) => self.meter.add_group_cpu(reading),
-            None => self.meter.add_tree_cpu(tree_cpu_micros(&family)),
-        }
-        let memory = self.memory(launcher, replicas, &family);
-        let in_use = memory.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+    /// What the control group used until now, before anything is started.
+    pub(super) fn open(&mut self, launcher: &Launcher) {
+        self.meter.add_cpu(group_cpu(launcher), 0);
+    }
+
+    /// Reads everything.
+    fn count(&mut self, launcher: &Launcher, mark: &str, replicas: &[Replica]) -> Held {
+        let waited = process::stat(my_pid()).map_or(0, |me| me.children_ticks);
+        let family = process::descendants(my_pid());
+        let grown = self.family_cpu.grown(&family, waited, process::stat);
+        self.meter
+            .add_cpu(group_cpu(launcher), process::micros_of_ticks(grown));
+        let held = self.memory(launcher, mark, replicas, &family);
         let stored = self
             .occupied
             .values()
@@ -85,76 +85,102 @@ impl Accounts {
         } else {
             stored
         };
-        self.meter.add_space(in_use, stored);
-        memory
+        self.meter.add_space(held.total(), stored);
+        held
     }
 
-    fn memory(&mut self, launcher: &Launcher, replicas: &[Replica], family: &[Stat]) -> Vec<u64> {
+    /// Memory of everything in the control groups and of everything below us, each process once.
+    fn memory(&mut self, launcher: &Launcher, mark: &str, replicas: &[Replica], family: &[Stat]) -> Held {
+        let mut held = Held {
+            by_replica: vec![0; replicas.len()],
+            unclaimed: 0,
+        };
+        let mut grouped: BTreeMap<i32, usize> = BTreeMap::new();
+        // What the kernel counts for a group is not looked at again process by process.
+        let mut counted: BTreeSet<i32> = BTreeSet::new();
         if let Some(group) = &launcher.group {
-            let of = |replica: &Replica| {
-                let counted = group.memory_bytes(&replica.name, replica.index);
-                counted.unwrap_or_else(|| {
-                    let pids = group.replica_processes(&replica.name, replica.index);
-                    pids.into_iter().map(process::memory_bytes).sum()
-                })
-            };
-            return replicas.iter().map(of).collect();
-        }
-        let mut memory = vec![0_u64; replicas.len()];
-        let mut owners = BTreeMap::new();
-        for stat in family.iter().filter(|stat| stat.is_alive()) {
-            let key = (stat.pid, stat.started);
-            let owner = self
-                .owners
-                .get(&key)
-                .copied()
-                .or_else(|| owner_of(stat, replicas));
-            if let Some(owner) = owner {
-                owners.insert(key, owner);
-                memory[owner] = memory[owner].saturating_add(process::memory_bytes(stat.pid));
+            for (position, replica) in replicas.iter().enumerate() {
+                let pids = group.replica_processes(&replica.name, replica.index);
+                grouped.extend(pids.iter().map(|pid| (*pid, position)));
+                if let Some(bytes) = group.memory_bytes(&replica.name, replica.index) {
+                    held.by_replica[position] = bytes;
+                    counted.extend(pids);
+                }
             }
         }
-        self.owners = owners;
-        memory
+        let evidence = Evidence {
+            grouped: &grouped,
+            mark: &process::mark,
+            workload: mark,
+        };
+        self.owners.look(family, replicas, &evidence);
+        let below_us: BTreeSet<i32> = family.iter().map(|stat| stat.pid).collect();
+        let others = grouped.iter().filter(|(pid, _)| !below_us.contains(*pid));
+        let all = family
+            .iter()
+            .filter(|stat| stat.is_alive())
+            .map(|stat| (stat.pid, self.owners.of(stat)))
+            .chain(others.map(|(pid, position)| (*pid, Some(*position))));
+        for (pid, owner) in all.filter(|(pid, _)| !counted.contains(pid)) {
+            let place = match owner {
+                Some(position) => &mut held.by_replica[position],
+                None => &mut held.unclaimed,
+            };
+            *place = place.saturating_add(process::memory_bytes(pid));
+        }
+        held
     }
 }
 
-fn owner_of(stat: &Stat, replicas: &[Replica]) -> Option<usize> {
-    let mark = process::mark(stat.pid)?;
-    let mut parts = mark.rsplit('/');
-    let (index, service) = (parts.next()?.parse::<u32>().ok()?, parts.next()?);
-    replicas
-        .iter()
-        .position(|replica| replica.index == index && replica.name == service)
+/// Memory in bytes at one moment.
+#[derive(Debug)]
+struct Held {
+    /// Same positions as the replicas.
+    by_replica: Vec<u64>,
+    /// Held by processes that are ours, but nobody can say which replica's.
+    unclaimed: u64,
 }
 
-fn family() -> Vec<Stat> {
-    process::descendants(rustix::process::getpid().as_raw_nonzero().get())
+impl Held {
+    fn total(&self) -> u64 {
+        let by_replica = self.by_replica.iter();
+        by_replica.fold(self.unclaimed, |sum, bytes| sum.saturating_add(*bytes))
+    }
 }
 
-/// CPU of everything below us: of the living by themselves, of the dead through those who waited for them, at last us.
-fn tree_cpu_micros(family: &[Stat]) -> u64 {
-    let waited =
-        process::stat(rustix::process::getpid().as_raw_nonzero().get()).map_or(0, |me| me.children_ticks);
-    let living = family.iter().fold(0_u64, |sum, stat| {
-        sum.saturating_add(stat.own_ticks)
-            .saturating_add(stat.children_ticks)
-    });
-    process::micros_of_ticks(waited.saturating_add(living))
+fn my_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+fn group_cpu(launcher: &Launcher) -> GroupSight {
+    launcher.group.as_ref().map_or(GroupSight::None, |group| {
+        group.cpu().map_or(GroupSight::Unreadable, GroupSight::Read)
+    })
 }
 
 impl Supervisor {
     /// Counts, and ends replicas that hold more memory than they have leased.
     pub(super) fn look(&mut self, now: u64) {
-        let memory = self.accounts.count(&self.launcher, &self.replicas);
+        let held = self
+            .accounts
+            .count(&self.launcher, &self.intent.mark, &self.replicas);
         self.accounts.next_look = now.saturating_add(self.intent.settings.sample_ms);
-        for (position, bytes) in memory.into_iter().enumerate() {
+        let total = held.total();
+        let mut leased_total = Some(0_u64);
+        for (position, bytes) in held.by_replica.into_iter().enumerate() {
             let leased = self.spec_of(position).memory_bytes;
+            // A service without a bound bounds nothing.
+            leased_total = leased_total
+                .filter(|_| leased > 0)
+                .and_then(|sum| sum.checked_add(leased));
             if leased > 0 && bytes > leased && self.replicas[position].process().is_some() {
                 let why = format!("out of memory: it used {bytes} of {leased} bytes");
                 self.causes.entry(position).or_insert(why);
                 self.kill_replica(position);
             }
+        }
+        if held.unclaimed > 0 && leased_total.is_some_and(|leased| total > leased) {
+            self.kill_unclaimed();
         }
         if now >= self.accounts.next_checkpoint {
             self.accounts.next_checkpoint = now.saturating_add(self.intent.settings.checkpoint_ms);

@@ -43,7 +43,7 @@ impl ReplicaLog {
             // Said at powers of two: a full disk must not fill the supervisor's own log.
             self.lost += 1;
             if self.lost.is_power_of_two() {
-                eprintln!("{} log lines are lost: {error}", self.lost);
+                super::say(&format!("{} log lines are lost: {error}", self.lost));
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::super::cgroup::GroupCpu;
 use super::super::layout::{self, WorkloadDir};
 use super::super::process;
 use super::super::record::{Usage, UsageCheckpoint};
@@ -29,8 +30,17 @@ pub(crate) struct Meter {
     started: Instant,
     counted_ms: u128,
     memory_bytes: u64,
-    /// CPU of everything below this supervisor, as read last; for hosts without control groups.
-    tree_cpu_micros: u64,
+}
+
+/// What the control group says about CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GroupSight {
+    /// The workload has none.
+    None,
+    /// It has one that cannot be read now.
+    Unreadable,
+    /// What it used.
+    Read(GroupCpu),
 }
 
 impl Meter {
@@ -45,6 +55,10 @@ impl Meter {
             Err(error) => return Err(error),
         };
         count_gap(&mut kept);
+        if kept.boot_id != process::boot_id() {
+            // Groups do not outlive the host; their numbers are given again.
+            (kept.cgroup_cpu_micros, kept.cgroup_id, kept.beside_cgroup_micros) = (None, None, 0);
+        }
         let traffic = Traffic {
             received: AtomicU64::new(kept.usage.network_in),
             sent: AtomicU64::new(kept.usage.network_out),
@@ -56,7 +70,6 @@ impl Meter {
             started: Instant::now(),
             counted_ms: 0,
             memory_bytes: 0,
-            tree_cpu_micros: 0,
         })
     }
 
@@ -65,21 +78,32 @@ impl Meter {
         Arc::clone(&self.traffic)
     }
 
-    /// Takes a reading of the control group's CPU time.
-    pub(crate) fn add_group_cpu(&mut self, reading: u64) {
-        let before = self.kept.cgroup_cpu_micros.filter(|before| *before <= reading);
-        // A smaller reading is a group that was made anew: it counted from zero.
-        let delta = reading.saturating_sub(before.unwrap_or(0));
-        self.kept.cgroup_cpu_micros = Some(reading);
-        self.kept.usage.cpu_micros = self.kept.usage.cpu_micros.saturating_add(delta);
-    }
-
-    /// Takes a reading of the CPU time of everything below this supervisor, dead ones included.
-    pub(crate) fn add_tree_cpu(&mut self, reading: u64) {
-        // A child that ends between two reads of its family is missed for a moment: never step back.
-        let delta = reading.saturating_sub(self.tree_cpu_micros);
-        self.tree_cpu_micros = self.tree_cpu_micros.max(reading);
-        self.kept.usage.cpu_micros = self.kept.usage.cpu_micros.saturating_add(delta);
+    /// Counts CPU. `by_process` is what the processes below this supervisor used since the last call: it counts as long as there
+    /// is no group that can be read. The group's next reading includes it, so there it is taken off again.
+    pub(crate) fn add_cpu(&mut self, group: GroupSight, by_process: u64) {
+        let kept = &mut self.kept;
+        let used = match group {
+            GroupSight::None => by_process,
+            GroupSight::Unreadable => {
+                kept.beside_cgroup_micros = kept.beside_cgroup_micros.saturating_add(by_process);
+                by_process
+            }
+            GroupSight::Read(now) => {
+                let is_same = kept.cgroup_id.is_none_or(|id| id == now.group);
+                let before = kept.cgroup_cpu_micros.filter(|_| is_same).unwrap_or(0);
+                let grown = match now.micros.checked_sub(before) {
+                    Some(_) if kept.cgroup_cpu_unknown => 0,
+                    Some(grown) => grown,
+                    // A reading below the last one is of a group that was made anew.
+                    None => now.micros,
+                };
+                let counted = if is_same { kept.beside_cgroup_micros } else { 0 };
+                (kept.cgroup_cpu_micros, kept.cgroup_id) = (Some(now.micros), Some(now.group));
+                (kept.beside_cgroup_micros, kept.cgroup_cpu_unknown) = (0, false);
+                grown.saturating_sub(counted)
+            }
+        };
+        kept.usage.cpu_micros = kept.usage.cpu_micros.saturating_add(used);
     }
 
     /// Counts memory and storage over the time since the last call, halfway between what was and what is.
@@ -122,6 +146,7 @@ fn fresh() -> UsageCheckpoint {
             epoch: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             ..Usage::default()
         },
+        cgroup_cpu_unknown: true,
         ..UsageCheckpoint::default()
     }
 }
@@ -146,32 +171,123 @@ mod tests {
         (dir, at)
     }
 
+    /// A meter of a workload that was just deployed.
+    fn deployed(dir: &WorkloadDir) -> Meter {
+        let first = UsageCheckpoint {
+            boot_id: process::boot_id().to_owned(),
+            uptime_ms: process::uptime_ms(),
+            ..UsageCheckpoint::default()
+        };
+        layout::store(&dir.usage(), &first, true).unwrap();
+        Meter::open(dir).unwrap()
+    }
+
+    fn read(group: u64, micros: u64) -> GroupSight {
+        GroupSight::Read(GroupCpu { group, micros })
+    }
+
+    fn counted(meter: &mut Meter) -> u64 {
+        meter.checkpoint().unwrap().cpu_micros
+    }
+
     #[test]
     fn counters_go_on_where_they_were_left() {
         let (_keep, dir) = dir();
-        let mut meter = Meter::open(&dir).unwrap();
-        meter.add_tree_cpu(500);
+        let mut meter = deployed(&dir);
+        meter.add_cpu(GroupSight::None, 500);
         meter.traffic().received.fetch_add(7, Ordering::Relaxed);
         let before = meter.checkpoint().unwrap();
         let mut again = Meter::open(&dir).unwrap();
-        again.add_tree_cpu(30);
+        again.add_cpu(GroupSight::None, 30);
         let after = again.checkpoint().unwrap();
         assert_eq!((before.cpu_micros, after.cpu_micros), (500, 530));
         assert_eq!((before.epoch, after.network_in), (after.epoch, 7));
     }
 
     #[test]
-    fn a_group_made_anew_and_a_reading_that_steps_back_never_lower_the_counter() {
+    fn a_group_made_anew_counts_from_zero_and_never_lowers_the_counter() {
         let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        for (group, micros) in [(1, 100), (1, 150), (1, 20), (2, 90)] {
+            meter.add_cpu(read(group, micros), 0);
+        }
+        assert_eq!(counted(&mut meter), 150 + 20 + 90);
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_read_for_a_while_loses_and_doubles_nothing() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        // What the processes say is always there: it counts only while the group says nothing.
+        meter.add_cpu(read(1, 1000), 990);
+        meter.add_cpu(GroupSight::Unreadable, 300);
+        assert_eq!(
+            counted(&mut meter),
+            1300,
+            "nothing is lost, and nothing from before is counted again"
+        );
+        // The supervisor is replaced while it lasts.
         let mut meter = Meter::open(&dir).unwrap();
-        for reading in [100, 150, 20] {
-            meter.add_group_cpu(reading);
-        }
-        assert_eq!(meter.checkpoint().unwrap().cpu_micros, 170);
-        for reading in [1000, 900, 1100] {
-            meter.add_tree_cpu(reading);
-        }
-        assert_eq!(meter.checkpoint().unwrap().cpu_micros, 170 + 1100);
+        meter.add_cpu(GroupSight::Unreadable, 200);
+        assert_eq!(counted(&mut meter), 1500);
+        meter.add_cpu(read(1, 1550), 40);
+        assert_eq!(counted(&mut meter), 1550, "the group knows best");
+        meter.add_cpu(GroupSight::Unreadable, 70);
+        // The processes said more than the group: never a step back.
+        meter.add_cpu(read(1, 1600), 0);
+        assert_eq!(counted(&mut meter), 1620);
+        meter.add_cpu(read(1, 1700), 95);
+        assert_eq!(counted(&mut meter), 1720);
+    }
+
+    #[test]
+    fn control_groups_switched_off_and_on_again_lose_and_double_nothing() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        meter.add_cpu(read(1, 1000), 0);
+        counted(&mut meter);
+        let mut meter = Meter::open(&dir).unwrap();
+        meter.add_cpu(GroupSight::None, 5000);
+        assert_eq!(counted(&mut meter), 6000);
+        let mut meter = Meter::open(&dir).unwrap();
+        meter.add_cpu(read(1, 1100), 0);
+        assert_eq!(
+            counted(&mut meter),
+            6100,
+            "the same group, which saw nothing meanwhile"
+        );
+        let mut meter = Meter::open(&dir).unwrap();
+        meter.add_cpu(read(2, 2000), 0);
+        assert_eq!(counted(&mut meter), 8100, "another group");
+    }
+
+    #[test]
+    fn a_group_after_a_restart_of_the_host_counts_from_zero() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        meter.add_cpu(read(7, 40), 0);
+        counted(&mut meter);
+        let text = std::fs::read_to_string(dir.usage()).unwrap();
+        std::fs::write(dir.usage(), text.replace(process::boot_id(), "an earlier boot")).unwrap();
+        let mut meter = Meter::open(&dir).unwrap();
+        meter.add_cpu(read(7, 90), 0);
+        assert_eq!(counted(&mut meter), 40 + 90);
+    }
+
+    #[test]
+    fn a_new_epoch_does_not_count_again_what_an_earlier_one_told() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        meter.add_cpu(read(1, 1000), 0);
+        counted(&mut meter);
+        std::fs::write(dir.usage(), "{ torn").unwrap();
+        // Somebody asks while nobody supervises.
+        counted(&mut Meter::open(&dir).unwrap());
+        let mut meter = Meter::open(&dir).unwrap();
+        meter.add_cpu(read(1, 1100), 0);
+        assert_eq!(counted(&mut meter), 0);
+        meter.add_cpu(read(1, 1130), 0);
+        assert_eq!(counted(&mut meter), 30);
     }
 
     #[test]

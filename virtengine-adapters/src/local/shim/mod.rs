@@ -14,8 +14,10 @@
 mod accounts;
 mod capture;
 mod exec;
+mod family;
 mod launch;
 mod meter;
+mod places;
 mod probe;
 mod proxy;
 mod replica;
@@ -25,6 +27,7 @@ mod storage;
 mod supervisor;
 mod takedown;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,9 +52,14 @@ pub fn main<I: IntoIterator<Item = String>>(args: I) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("virtengine local supervisor: {message}");
+            say(&format!("virtengine local supervisor: {message}"));
             // As shells do: found but not startable.
             ExitCode::from(126)
         }
     }
+}
+
+/// Writes a line to our own log. It lies on the disk that may be full: a supervisor does not die of not being heard.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

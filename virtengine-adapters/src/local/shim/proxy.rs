@@ -10,12 +10,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::meter::Traffic;
-
-/// Connections of a workload at the same time; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1024;
+use super::places::{Places, Pulse};
 
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -53,15 +50,15 @@ const HALF_OPEN_PATIENCE: Duration = Duration::from_secs(300);
 pub(super) struct Shared {
     pub(super) targets: Arc<Targets>,
     pub(super) traffic: Arc<Traffic>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Shared {
-    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(traffic: Arc<Traffic>, connections_max: usize) -> Self {
         Self {
             targets: Arc::new(Targets::default()),
             traffic,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Places::new(connections_max),
         }
     }
 }
@@ -73,15 +70,22 @@ pub(super) fn start(shared: Shared, address: IpAddr, external: u16, counted: boo
     let listener = TcpListener::from_std(listener)?;
     tokio::spawn(async move {
         loop {
-            let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
-                Ok((client, _)) => {
+                Ok((client, peer)) => {
+                    let Some(room) = shared.places.room().await else {
+                        return;
+                    };
                     let shared = shared.clone();
                     tokio::spawn(async move {
-                        carry(&shared, client, external, counted).await;
-                        drop(place);
+                        // Without a place the client is turned away.
+                        let place = shared.places.enter(peer.ip()).await;
+                        drop(room);
+                        if let Some(place) = place {
+                            tokio::select! {
+                                () = carry(&shared, client, external, counted, &place.pulse) => {}
+                                () = place.pulse.ended() => {}
+                            }
+                        }
                     });
                 }
                 // E.g. out of file descriptors: others must close first.
@@ -93,7 +97,7 @@ pub(super) fn start(shared: Shared, address: IpAddr, external: u16, counted: boo
 }
 
 /// One connection. Without a ready replica the client is turned away at once.
-async fn carry(shared: &Shared, client: TcpStream, external: u16, counted: bool) {
+async fn carry(shared: &Shared, client: TcpStream, external: u16, counted: bool, pulse: &Pulse) {
     let Some(internal) = shared.targets.next(external) else {
         return;
     };
@@ -111,8 +115,8 @@ async fn carry(shared: &Shared, client: TcpStream, external: u16, counted: bool)
     } else {
         (&uncounted, &uncounted)
     };
-    let mut inward = pin!(copy(client_in, server_out, received));
-    let mut outward = pin!(copy(server_in, client_out, sent));
+    let mut inward = pin!(copy(client_in, server_out, received, pulse));
+    let mut outward = pin!(copy(server_in, client_out, sent, pulse));
     // When one side has said its last word the other may finish, but not keep the place for ever.
     tokio::select! {
         () = &mut inward => drop(tokio::time::timeout(HALF_OPEN_PATIENCE, outward).await),
@@ -121,10 +125,17 @@ async fn carry(shared: &Shared, client: TcpStream, external: u16, counted: bool)
 }
 
 /// Copies until the end and passes the end on. Bytes count when they have arrived here.
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    count: &AtomicU64,
+    pulse: &Pulse,
+) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        count.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+        let bytes = u64::try_from(length).unwrap_or(0);
+        count.fetch_add(bytes, Ordering::Relaxed);
+        pulse.beat(bytes);
         if to.write_all(&buffer[..length]).await.is_err() {
             break;
         }

@@ -23,6 +23,7 @@ use super::accounts::Accounts;
 use super::capture::ReplicaLog;
 use super::launch::{Launcher, Place};
 use super::meter::Meter;
+use super::places;
 use super::proxy;
 use super::replica::{Replica, Stage};
 use super::server;
@@ -107,6 +108,9 @@ const INBOX_MAX: usize = 256;
 /// How long reading what replicas wrote before they ended may take.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long writing the last counters may take.
+const LAST_WRITE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How long another supervisor, or somebody who stands in for one, may still hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -144,17 +148,10 @@ impl Supervisor {
         let intent: Intent = layout::load(&dir.intent())?.ok_or_else(|| missing("the intent"))?;
         let desired: Desired = layout::load(&dir.desired())?.ok_or_else(|| missing("the goal"))?;
         let before: Option<Status> = layout::load(&dir.status()).unwrap_or(None);
-        let known = before.map(|status| status.replicas).unwrap_or_default();
         let group = intent.cgroup.as_deref().map(Group::create).transpose()?;
-        let leaders: Vec<Identity> = known.iter().filter_map(|r| r.process.clone()).collect();
         // What an earlier supervisor left running when it was killed would run twice.
-        Owned {
-            mark: &intent.mark,
-            group: group.as_ref(),
-            leaders: &leaders,
-            supervisor: false,
-        }
-        .end()?;
+        Owned::new(intent.mark.clone(), group.clone(), before.as_ref(), false).end()?;
+        let known = before.map(|status| status.replicas).unwrap_or_default();
         let mut replicas = Vec::new();
         let mut logs = Vec::new();
         for (position, service) in intent.spec.services.iter().enumerate() {
@@ -171,19 +168,22 @@ impl Supervisor {
             }
         }
         let meter = Meter::open(&dir)?;
-        let shared = proxy::Shared::new(meter.traffic());
+        let shared = proxy::Shared::new(meter.traffic(), places::connections_max());
         let closed_ports = intent
             .plans
             .iter()
             .flat_map(|plan| &plan.ports)
             .filter_map(|port| Some((port.external?, port.global)))
             .collect();
+        let launcher = Launcher {
+            dir: dir.clone(),
+            group,
+        };
+        let mut accounts = Accounts::new(meter);
+        accounts.open(&launcher);
         Ok(Self {
-            launcher: Launcher {
-                dir: dir.clone(),
-                group,
-            },
-            accounts: Accounts::new(meter),
+            launcher,
+            accounts,
             dir,
             intent,
             desired,
@@ -228,7 +228,7 @@ impl Supervisor {
         for capture in std::mem::take(&mut self.captures) {
             let _ = tokio::time::timeout(LAST_WORDS_PATIENCE, capture).await;
         }
-        self.accounts.close(&self.launcher, &self.replicas)?;
+        self.close_accounts().await;
         self.must_last = true;
         self.write_status();
         let _ = std::fs::remove_file(SOCKET);
@@ -237,6 +237,21 @@ impl Supervisor {
             let _ = reply.send(Response::Status(self.status()));
         }
         Ok(())
+    }
+
+    /// Counts for the last time. On a full disk somebody else may make room; if nobody does, what was counted after the last
+    /// checkpoint is lost: a supervisor that cannot write must not stay for ever.
+    async fn close_accounts(&mut self) {
+        self.accounts
+            .close(&self.launcher, &self.intent.mark, &self.replicas);
+        let deadline = Instant::now() + LAST_WRITE_PATIENCE;
+        while let Err(error) = self.accounts.meter.checkpoint() {
+            self.complain(format!("cannot keep the counters: {error}"));
+            if Instant::now() > deadline {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     /// Milliseconds since the supervisor started.
@@ -432,6 +447,7 @@ impl Supervisor {
             frozen: self.frozen,
             finished: self.finished,
             replicas,
+            unmarked: self.accounts.owners.unmarked().to_vec(),
             problems: self.problems.clone(),
         }
     }
@@ -454,7 +470,7 @@ impl Supervisor {
     /// Says what goes wrong, but not again and again: the supervisor's log is not rotated.
     pub(super) fn complain(&mut self, complaint: String) {
         if self.complaint != complaint {
-            eprintln!("{complaint}");
+            super::say(&complaint);
             self.complaint = complaint;
         }
     }

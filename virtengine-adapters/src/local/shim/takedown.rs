@@ -85,11 +85,19 @@ impl Supervisor {
         for stat in below_us() {
             let ours = Some(stat.pid) == main
                 || Some(stat.session) == main
+                || self.accounts.owners.of(&stat) == Some(position)
                 || process::mark(stat.pid).is_some_and(|found| found == mark);
             if ours {
                 kill(&stat);
             }
         }
+    }
+
+    /// Kills what is the workload's and no replica's: together they hold more memory than was leased.
+    pub(super) fn kill_unclaimed(&self) {
+        let unclaimed =
+            |stat: &Stat| self.accounts.owners.of(stat).is_none() && !self.beside.contains_key(&stat.pid);
+        below_us().iter().filter(|stat| unclaimed(stat)).for_each(kill);
     }
 
     /// Kills everything below us and in our group; says whether nothing is left.

@@ -72,6 +72,9 @@ impl Local {
         let mut config = config(&dir.path().join("state"), cgroup);
         change(&mut config);
         let adapter = LocalAdapter::open(config.clone(), Arc::new(SystemClock)).unwrap();
+        if cgroup == CgroupMode::Auto {
+            super::groups::check(&adapter);
+        }
         Self {
             config,
             adapter: Some(adapter),

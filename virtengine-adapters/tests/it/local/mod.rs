@@ -1,11 +1,15 @@
 //! The adapter for this host.
 
+mod crowd;
 mod faults;
 mod fixture;
+mod full_disk;
+mod groups;
 mod hostile;
 mod lifecycle;
 mod owner;
 mod usage;
+mod wiped;
 
 use crate::conformance::conformance;
 use fixture::Local;
@@ -13,10 +17,10 @@ use virtengine_adapters::local::CgroupMode;
 
 mod rules_with_control_groups {
     use super::*;
-    conformance!(Local::new(CgroupMode::Auto));
+    conformance!(Local::in_groups());
 }
 
 mod rules_without_control_groups {
     use super::*;
-    conformance!(Local::new(CgroupMode::Off));
+    conformance!(Some(Local::new(CgroupMode::Off)));
 }

@@ -24,8 +24,7 @@ fn near(found: u128, truth: u128, permille: u128, what: &str) {
     );
 }
 
-async fn cpu(mode: CgroupMode) {
-    let host = Local::new(mode);
+async fn cpu(host: Local) {
     let spec = idle("cpu");
     let endpoints = host.running(&spec).await;
     let before = host.local().usage(&spec.id).await.unwrap();
@@ -52,12 +51,13 @@ async fn cpu(mode: CgroupMode) {
 
 #[tokio::test]
 async fn burnt_cpu_is_counted_in_control_groups() {
-    cpu(CgroupMode::Auto).await;
+    let Some(host) = Local::in_groups() else { return };
+    cpu(host).await;
 }
 
 #[tokio::test]
 async fn burnt_cpu_is_counted_without_control_groups() {
-    cpu(CgroupMode::Off).await;
+    cpu(Local::new(CgroupMode::Off)).await;
 }
 
 async fn short_lived(mode: CgroupMode) {
@@ -97,6 +97,36 @@ async fn short_lived(mode: CgroupMode) {
 async fn processes_too_short_lived_to_be_seen_are_counted() {
     short_lived(CgroupMode::Auto).await;
     short_lived(CgroupMode::Off).await;
+}
+
+#[tokio::test]
+async fn control_groups_switched_off_and_on_again_lose_and_double_no_cpu() {
+    let Some(mut host) = Local::in_groups() else {
+        return;
+    };
+    let spec = idle("switched");
+    let mut used = 0;
+    for (round, mode) in [CgroupMode::Auto, CgroupMode::Off, CgroupMode::Auto]
+        .into_iter()
+        .enumerate()
+    {
+        host.close();
+        host.config.cgroup = mode;
+        host.open();
+        let endpoints = host.running(&spec).await;
+        let answer = get(&endpoints[0], "/burn?ms=300").unwrap();
+        let burnt = answer.split("used ").nth(1).unwrap().split(' ').next().unwrap();
+        used += burnt.parse::<u128>().unwrap();
+        host.local().stop(&spec.id).await.unwrap();
+        let counted = host.local().usage(&spec.id).await.unwrap().cpu_milli_seconds;
+        // What starting it takes comes with it each time.
+        let most = used + 150 * u128::try_from(round + 1).unwrap();
+        assert!(
+            u128::from(counted) + 30 >= used && u128::from(counted) <= most,
+            "{mode:?}: counted {counted}, used {used}"
+        );
+    }
+    host.end(&spec.id).await;
 }
 
 #[tokio::test]
