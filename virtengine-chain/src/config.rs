@@ -51,7 +51,8 @@ pub struct ChainConfig {
     /// Block time that is assumed until it has been measured. Default 6 s.
     #[serde(with = "duration_text")]
     pub block_time: Duration,
-    /// An endpoint that is further behind the best one is not asked. Default 5 blocks.
+    /// An endpoint that is further behind the best one is not asked, unless its newest block is younger than so many blocks take by
+    /// `block_time`: then it is the others that say too much. Default 5 blocks.
     pub lag_blocks_max: u64,
     /// Largest answer that is read, in bytes. Default 32 MiB: results of a full block.
     pub response_bytes_max: usize,
