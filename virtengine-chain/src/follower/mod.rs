@@ -37,7 +37,8 @@ const GAP_TIMEOUTS: u32 = 6;
 pub enum FollowerEvent {
     /// The next block.
     Block(Block),
-    /// Blocks that no endpoint has any more, or none of those that could be asked for a minute: what happened in them must be found out by comparing states.
+    /// Blocks that no endpoint has any more, or none of those that could be asked for a minute: what happened in them must be
+    /// found out by comparing states.
     Gap {
         /// The first one.
         from: Height,
