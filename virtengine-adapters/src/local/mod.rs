@@ -12,8 +12,12 @@
 //! `VE_WORKLOAD`; of the daemon's own environment only `PATH`, `LANG` and `TZ`.
 //!
 //! What counts as usage: CPU of every process that belongs to the workload, also of those that have ended; memory with shared
-//! pages divided among those that share them; storage that its data occupy; bytes through its exposed ports. What a service
-//! sends on its own account is not seen.
+//! pages divided among those that share them, whatever a process did to its environment; storage that its data occupy; bytes through its exposed ports. What a service
+//! sends on its own account is not seen. Without control groups, what a process used after the last look is lost when nobody
+//! waits for it (`SIGCHLD` ignored).
+//!
+//! A workload has 1024 connections through its exposed ports at the same time, fewer where the host gives the supervisor few
+//! files. When all are taken, a newcomer gets the place of one that is not used; one that is silent for an hour is closed.
 //!
 //! [`Capabilities::isolation`]: virtengine_provider_core::ports::adapter::Capabilities::isolation
 
