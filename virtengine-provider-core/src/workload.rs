@@ -264,8 +264,6 @@ impl core::fmt::Debug for ImageCredentials {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn what_may_hold_a_tenants_secrets_is_not_in_debug() {
         let text = include_str!("../tests/manifests/secretive.yaml");

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use anyhow::{Result, bail};
 
 use crate::peers::{self, Peers};
-use crate::run::{cargo, step, timed};
+use crate::run::{cargo, output, step, timed};
 use crate::{purity, tidy};
 
 /// Runs all of it, the quick checks first.
@@ -41,6 +41,7 @@ pub(crate) fn all() -> Result<()> {
     let mut tests = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
     tests.envs(peers.variables.iter().cloned());
     step("tests", &mut tests)?;
+    timed("examples", examples)?;
     let mut doctests = cargo(&["test", "--quiet", "--workspace", "--doc"]);
     step("doctests", &mut doctests)?;
     drop(peers);
@@ -70,6 +71,34 @@ impl Drop for Starting {
         // Dropping the peers stops them.
         drop(self.0.take().map(JoinHandle::join));
     }
+}
+
+/// Runs every example, as the tests have just built it: each ends by itself, and says when something is wrong.
+fn examples() -> Result<()> {
+    let built = output(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--no-run",
+        "--message-format",
+        "json",
+    ]))?;
+    let mut ran = 0;
+    for line in built.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        let is_example = message["target"]["kind"][0] == "example";
+        let (Some(program), true) = (message["executable"].as_str(), is_example) else {
+            continue;
+        };
+        let name = message["target"]["name"].as_str().unwrap_or(program);
+        step(&format!("example {name}"), &mut Command::new(program))?;
+        ran += 1;
+    }
+    if ran == 0 {
+        bail!("no example was built");
+    }
+    Ok(())
 }
 
 /// Licences, advisories, sources and bans. The tool is installed when it is missing in CI.

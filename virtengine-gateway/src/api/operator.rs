@@ -57,6 +57,9 @@ pub trait OperatorApi: fmt::Debug + Send + Sync + 'static {
     /// Usage records.
     async fn usage(&self, query: UsageQuery) -> ApiResult<Vec<UsageView>>;
 
+    /// Lets a record go that the fraud check holds, by its id: it is billed like any other. Returns once that is durable.
+    async fn release_usage(&self, record: &str) -> ApiResult<UsageView>;
+
     /// The last lines of the daemon's log, oldest first.
     async fn logs(&self, query: OperatorLogQuery) -> ApiResult<Vec<LogEntry>>;
 

@@ -190,6 +190,17 @@ impl OperatorClient {
             .await
     }
 
+    /// Lets a usage record go that the fraud check holds.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn release_usage(&self, record: &str) -> Result<UsageView, ClientError> {
+        // An id is hex digits; anything else would be another path.
+        let record: String = record.chars().filter(char::is_ascii_alphanumeric).collect();
+        let path = format!("/v1/usage/{record}/release");
+        self.ask(Method::POST, &path, Bytes::new()).await
+    }
+
     /// The last lines of the daemon's log.
     ///
     /// # Errors

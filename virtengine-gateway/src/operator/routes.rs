@@ -50,6 +50,7 @@ pub(super) fn router(face: Face, deadline: Duration) -> Router {
         .route("/v1/workloads/{id}", get(workload))
         .route("/v1/workloads/{id}/{action}", post(act))
         .route("/v1/usage", get(usage))
+        .route("/v1/usage/{record}/release", post(release_usage))
         .route("/v1/logs", get(logs))
         .route("/v1/doctor", get(doctor))
         .route("/v1/chain/ping", get(ping))
@@ -200,6 +201,10 @@ async fn usage(State(face): Shared, asked: Asked<Usage>) -> Answer {
     let Usage { pending, limit } = query(asked)?;
     let limit = bounded(limit)?;
     ok(face.api.usage(UsageQuery { pending, limit }).await)
+}
+
+async fn release_usage(State(face): Shared, Path(record): Path<String>) -> Answer {
+    ok(face.api.release_usage(&record).await)
 }
 
 #[derive(Deserialize)]

@@ -114,6 +114,17 @@ impl OperatorApi for Desk {
         };
         Ok(vec![record; query.limit])
     }
+    async fn release_usage(&self, record: &str) -> ApiResult<UsageView> {
+        let mut all = self
+            .usage(UsageQuery {
+                pending: true,
+                limit: 1,
+            })
+            .await?;
+        all.retain(|view| view.id == record);
+        all.pop()
+            .ok_or_else(|| ApiError::not_found(format!("usage record: {record}")))
+    }
     async fn logs(&self, query: OperatorLogQuery) -> ApiResult<Vec<LogEntry>> {
         let entry = LogEntry {
             at: Timestamp::from_seconds(1),
@@ -206,6 +217,13 @@ async fn questions_come_back_as_they_were_answered() {
             action.as_str()
         );
     }
+    let released = client.release_usage("ab").await.unwrap();
+    assert_eq!(
+        (released.id.as_str(), released.state),
+        ("ab", UsageState::Pending)
+    );
+    // No path but that of a record is reached by an id.
+    assert!(client.release_usage("../usage/cd").await.is_err());
     let stopped = client.workloads(Some(WorkloadState::Stopped)).await.unwrap();
     assert_eq!(stopped[0].state, WorkloadState::Stopped);
     assert_eq!(

@@ -30,6 +30,7 @@ pub(super) fn not_taken(why: NotTaken) -> ApiError {
         Refused::Lease(lease::Rejected::Unknown) | Refused::NoWorkload => (ErrorCode::NotFound, ""),
         Refused::Capacity(_) => (ErrorCode::Conflict, "free capacity first, or ask for less"),
         Refused::NotAsOrdered(_) | Refused::Groups(_) => (ErrorCode::InvalidRequest, ""),
+        Refused::Usage(_) => (ErrorCode::Conflict, "see `usage list --pending`"),
         Refused::Lease(_) | Refused::Workload(_) => (ErrorCode::Conflict, ""),
     };
     ApiError::new(code, refused.to_string(), remedy)

@@ -216,6 +216,26 @@ impl OperatorApi for Operator {
             .await
     }
 
+    async fn release_usage(&self, record: &str) -> ApiResult<UsageView> {
+        let wanted = record.to_owned();
+        let found = self
+            .ask(move |provider| views::usage_record(provider, &wanted))
+            .await?;
+        let missing = || ApiError::not_found(format!("usage record: {record}"));
+        let (workload, sequence) = found.ok_or_else(missing)?;
+        let wish = Wish::ReleaseUsage { workload, sequence };
+        self.shared
+            .desk
+            .tell(Fact::Operator(wish))
+            .await
+            .map_err(not_taken)?;
+        let wanted = record.to_owned();
+        let view = self
+            .ask(move |provider| views::usage_of_record(provider, &wanted))
+            .await?;
+        view.ok_or_else(missing)
+    }
+
     async fn logs(&self, query: OperatorLogQuery) -> ApiResult<Vec<LogEntry>> {
         Ok(self.shared.log.tail(query))
     }
@@ -282,6 +302,16 @@ pub(super) fn alerts(provider: &Provider, adapter: &str, started_at: Timestamp) 
                 level: LogLevel::Warn,
                 subject: id.to_string(),
                 message: format!("{message} (threshold in metering.alerts)"),
+            });
+        }
+        if let Some(held) = views::held(provider, tenancy) {
+            alerts.push(AlertView {
+                since: tenancy.updated_at,
+                level: LogLevel::Warn,
+                subject: id.to_string(),
+                message: format!(
+                    "{held} usage records are held by the fraud check: see `usage list --pending`, then `usage release`"
+                ),
             });
         }
         let errand = tenancy.machine.errand().filter(|errand| errand.overdue);

@@ -396,6 +396,33 @@ pub(super) fn usage(provider: &Provider, pending: bool, limit: usize) -> Vec<Usa
     views
 }
 
+/// Workload and number of the record with that id.
+pub(super) fn usage_record(provider: &Provider, id: &str) -> Option<(WorkloadId, u64)> {
+    let (tenancy, recorded) = find_record(provider, id)?;
+    Some((tenancy.spec.id.clone(), recorded.signed.record.sequence))
+}
+
+/// The record with that id.
+pub(super) fn usage_of_record(provider: &Provider, id: &str) -> Option<UsageView> {
+    let (tenancy, recorded) = find_record(provider, id)?;
+    Some(usage_view(provider, tenancy, recorded))
+}
+
+fn find_record<'a>(provider: &'a Provider, id: &str) -> Option<(&'a Tenancy, &'a Recorded)> {
+    provider.workloads().values().find_map(|tenancy| {
+        let mut records = tenancy.metered.records();
+        let recorded = records.find(|recorded| recorded.signed.record.id == id)?;
+        Some((tenancy, recorded))
+    })
+}
+
+/// How many records of a workload the fraud check holds, if any.
+pub(super) fn held(provider: &Provider, tenancy: &Tenancy) -> Option<usize> {
+    let books = provider.books(tenancy.spec.lease.as_ref()?)?;
+    let held = books.entries().filter(|(_, entry)| entry.held.is_some());
+    Some(held.count()).filter(|held| *held > 0)
+}
+
 fn usage_view(provider: &Provider, tenancy: &Tenancy, recorded: &Recorded) -> UsageView {
     let record = &recorded.signed.record;
     let cost = recorded

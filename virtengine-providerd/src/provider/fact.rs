@@ -149,4 +149,11 @@ pub enum Wish {
     Stop(WorkloadId),
     /// Terminate a workload; a lease that it serves is closed.
     Terminate(WorkloadId),
+    /// A usage record that the fraud check holds may be billed: the operator has looked at it.
+    ReleaseUsage {
+        /// Of which workload.
+        workload: WorkloadId,
+        /// Which record of it.
+        sequence: u64,
+    },
 }

@@ -32,6 +32,7 @@ pub use settings::{Retries, Settings};
 pub use state::{Provider, Tenancy, Transaction};
 pub use view::ToSign;
 
+use virtengine_metering::settlement::BooksRejected;
 use virtengine_provider_core::{capacity, lease, lifecycle};
 
 /// Why a fact is refused; nothing changed.
@@ -53,6 +54,9 @@ pub enum Refused {
     /// There is no such workload.
     #[error("no such workload")]
     NoWorkload,
+    /// No fraud check holds that record.
+    #[error(transparent)]
+    Usage(#[from] BooksRejected),
     /// The manifest has several groups, and a workload of the operator's own is one group.
     #[error("the manifest has {0} groups; a workload of the operator's own needs exactly one")]
     Groups(usize),

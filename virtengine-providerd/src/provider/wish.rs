@@ -1,5 +1,6 @@
 //! What tenants send and operators want.
 
+use virtengine_metering::settlement::{BooksCommand, BooksRejected};
 use virtengine_provider_core::capacity::{self, ReservationKey, ReservationKind};
 use virtengine_provider_core::id::{LeaseId, WorkloadId};
 use virtengine_provider_core::manifest::ValidManifest;
@@ -63,6 +64,7 @@ impl Steps<'_> {
             Wish::Resume(id) => self.resume(&id),
             Wish::Stop(id) => self.workload(&id, &lifecycle::Command::Stop).map(drop),
             Wish::Terminate(id) => self.terminate(&id),
+            Wish::ReleaseUsage { workload, sequence } => self.release_usage(&workload, sequence),
         }
     }
 
@@ -106,6 +108,21 @@ impl Steps<'_> {
             _ => lifecycle::Command::Resume,
         };
         self.workload(id, &command).map(drop)
+    }
+
+    /// A held record goes the way of all others from here on; it is not checked again.
+    fn release_usage(&mut self, id: &WorkloadId, sequence: u64) -> Result<(), Refused> {
+        let tenancy = self.provider.state.workloads.get(id).ok_or(Refused::NoWorkload)?;
+        let not_held = || BooksRejected::NotHeld(sequence);
+        let lease = tenancy.spec.lease.clone().ok_or_else(not_held)?;
+        let books = self.provider.state.books.get(&lease).ok_or_else(not_held)?;
+        for happened in books.decide(&BooksCommand::Release { sequence })? {
+            self.happened(Event::Books {
+                id: lease.clone(),
+                happened,
+            });
+        }
+        Ok(())
     }
 
     /// The tenant keeps no lease on a workload that the operator removed.

@@ -386,6 +386,8 @@ fn logs_usage_and_the_chain_are_asked_of_the_daemon() {
     let office = Office::open();
     assert!(office.table("logs --tail 100 --level error").contains("tail 100"));
     assert_eq!(office.json("usage list --pending"), serde_json::json!([]));
+    let unknown = office.program.run(&["usage", "release", "5f0c7b"]).fails(8);
+    assert!(unknown.contains("usage record: 5f0c7b"), "{unknown}");
     assert!(office.table("stop").contains("30 s at most"));
     let ping = office.program.run(&["chain", "ping"]);
     assert_eq!(ping.code, 6);

@@ -11,7 +11,7 @@ use super::fixture::{at, calls, lease, lease_id, provider, txs};
 use super::market::block;
 use super::workloads::{deploying, id, seen};
 use super::world::chain::rejection;
-use crate::provider::{Decision, Effect, Fact, Provider, Purpose, Standing};
+use crate::provider::{Decision, Effect, Fact, Provider, Purpose, Refused, Standing, Wish};
 
 fn counted(provider: &mut Provider, second: i64) -> Decision {
     let counters = Counters {
@@ -87,6 +87,39 @@ fn records_are_signed_one_after_the_other_and_a_bad_signature_is_asked_for_again
     );
     // An answer that comes twice is one answer.
     assert!(sign(&mut provider, &keys, 2, false, 252).events.is_empty());
+}
+
+#[test]
+fn a_held_record_waits_for_the_operator_and_is_let_go_once() {
+    let (mut provider, keys) = running();
+    let counters = Counters {
+        at: at(125),
+        epoch: 1,
+        // A thousand cores and a tebibyte for two minutes: more than one sign.
+        cpu_milli_seconds: 125_000_000,
+        memory_byte_seconds: 125 << 40,
+        ..Counters::default()
+    };
+    let workload = id();
+    provider
+        .decide(Fact::Counted { workload, counters }, at(125))
+        .unwrap();
+    sign(&mut provider, &keys, 1, false, 126);
+    let is_held = |provider: &Provider| {
+        let books = provider.books(&lease_id(1)).unwrap();
+        books
+            .entries()
+            .any(|(sequence, entry)| sequence == 1 && entry.held.is_some())
+    };
+    assert!(is_held(&provider));
+    let release = |provider: &mut Provider, sequence| {
+        let workload = id();
+        provider.decide(Fact::Operator(Wish::ReleaseUsage { workload, sequence }), at(130))
+    };
+    assert!(matches!(release(&mut provider, 2), Err(Refused::Usage(_))));
+    assert_eq!(release(&mut provider, 1).unwrap().events.len(), 1);
+    assert!(!is_held(&provider));
+    assert!(matches!(release(&mut provider, 1), Err(Refused::Usage(_))));
 }
 
 #[test]
