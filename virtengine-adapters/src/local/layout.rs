@@ -8,6 +8,7 @@
 //!                 desired.json  running, paused, stopped or terminated
 //!                 status.json   what the supervisor saw last
 //!                 usage.json    counters
+//!                 usage.slot    room for the counters when the disk has none
 //!                 shim.lock     held while a supervisor lives
 //!                 ctl.sock      the supervisor listens here
 //!                 shim.log      the supervisor's own complaints
@@ -60,6 +61,10 @@ impl WorkloadDir {
 
     pub(crate) fn usage(&self) -> PathBuf {
         self.0.join("usage.json")
+    }
+
+    pub(crate) fn usage_slot(&self) -> PathBuf {
+        self.0.join("usage.slot")
     }
 
     pub(crate) fn lock(&self) -> PathBuf {
@@ -120,6 +125,33 @@ pub(crate) fn store<T: Serialize>(path: &Path, value: &T, durable: bool) -> io::
         File::open(dir)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Bytes of a slot: one block of most file systems.
+const SLOT_BYTES: usize = 4096;
+
+/// Makes a slot: a file whose room is taken now, for [`fill_slot`].
+pub(crate) fn make_slot(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(&[b' '; SLOT_BYTES])?;
+    file.sync_all()
+}
+
+/// Writes `value` as JSON into a slot, or blanks. It takes no room, unless the file system never writes in place; in exchange a
+/// crash may leave it unreadable.
+pub(crate) fn fill_slot<T: Serialize>(path: &Path, value: Option<&T>) -> io::Result<()> {
+    let mut text = value.map_or_else(|| Ok(Vec::new()), serde_json::to_vec)?;
+    if text.len() > SLOT_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    text.resize(SLOT_BYTES, b' ');
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(&text)?;
+    file.sync_all()
 }
 
 /// Reads a file written by [`store`]; `None` when it is not there.

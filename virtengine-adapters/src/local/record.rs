@@ -183,6 +183,9 @@ pub(crate) struct Usage {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct UsageCheckpoint {
     pub(crate) usage: Usage,
+    /// How many there were before: of two the later one counts.
+    #[serde(default)]
+    pub(crate) number: u64,
     /// The control group's CPU reading that `usage` includes.
     pub(crate) cgroup_cpu_micros: Option<u64>,
     /// Which group that was.

@@ -25,6 +25,9 @@ pub(crate) struct Traffic {
 #[derive(Debug)]
 pub(crate) struct Meter {
     path: PathBuf,
+    slot: PathBuf,
+    /// Whether the slot holds counters.
+    slot_filled: bool,
     kept: UsageCheckpoint,
     traffic: Arc<Traffic>,
     started: Instant,
@@ -46,14 +49,16 @@ pub(crate) enum GroupSight {
 impl Meter {
     /// Goes on from the counters on disk. When they are lost or unreadable, a new epoch begins.
     pub(crate) fn open(dir: &WorkloadDir) -> io::Result<Self> {
-        let path = dir.usage();
-        let mut kept = match layout::load::<UsageCheckpoint>(&path) {
-            Ok(Some(kept)) => kept,
-            Ok(None) => fresh(),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => fresh(),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => fresh(),
-            Err(error) => return Err(error),
-        };
+        let (path, slot) = (dir.usage(), dir.usage_slot());
+        let file: Option<UsageCheckpoint> = readable(layout::load(&path))?;
+        let in_slot: Option<UsageCheckpoint> = readable(layout::load(&slot))?;
+        if !slot.exists() {
+            // Without it the counters wait for room like everything else.
+            let _ = layout::make_slot(&slot);
+        }
+        let slot_filled = in_slot.is_some();
+        let newest = file.into_iter().chain(in_slot).max_by_key(|kept| kept.number);
+        let mut kept = newest.unwrap_or_else(fresh);
         count_gap(&mut kept);
         if kept.boot_id != process::boot_id() {
             // Groups do not outlive the host; their numbers are given again.
@@ -65,6 +70,8 @@ impl Meter {
         };
         Ok(Self {
             path,
+            slot,
+            slot_filled,
             kept,
             traffic: Arc::new(traffic),
             started: Instant::now(),
@@ -127,15 +134,49 @@ impl Meter {
         self.kept.storage_bytes
     }
 
-    /// The counters, after they have reached the disk.
+    /// The counters, after they have reached the disk; also a full one.
     pub(crate) fn checkpoint(&mut self) -> io::Result<Usage> {
         self.kept.usage.network_in = self.traffic.received.load(Ordering::Relaxed);
         self.kept.usage.network_out = self.traffic.sent.load(Ordering::Relaxed);
         self.kept.uptime_ms = process::uptime_ms();
         process::boot_id().clone_into(&mut self.kept.boot_id);
-        layout::store(&self.path, &self.kept, true)?;
+        self.kept.number = self.kept.number.saturating_add(1);
+        match layout::store(&self.path, &self.kept, true) {
+            Ok(()) if self.slot_filled => {
+                // What is older must not be found should the file be lost one day.
+                self.slot_filled = layout::fill_slot::<UsageCheckpoint>(&self.slot, None).is_err();
+            }
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                layout::fill_slot(&self.slot, Some(&self.kept)).map_err(|_| error)?;
+                self.slot_filled = true;
+            }
+            Err(error) => return Err(error),
+        }
         Ok(self.kept.usage)
     }
+}
+
+/// What was half written, or is not there, is nothing.
+fn readable<T>(loaded: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match loaded {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Nothing counted, in an epoch that was never there before.
@@ -288,6 +329,59 @@ mod tests {
         assert_eq!(counted(&mut meter), 0);
         meter.add_cpu(read(1, 1130), 0);
         assert_eq!(counted(&mut meter), 30);
+    }
+
+    /// Every further write of the counters finds no room.
+    fn fill_disk(dir: &WorkloadDir) -> PathBuf {
+        let fresh = dir.usage().with_extension("new");
+        std::os::unix::fs::symlink("/dev/full", &fresh).unwrap();
+        fresh
+    }
+
+    #[test]
+    fn counters_are_kept_on_a_full_disk_and_never_step_back() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        meter.add_cpu(GroupSight::None, 100);
+        counted(&mut meter);
+        let full = fill_disk(&dir);
+        meter.add_cpu(GroupSight::None, 20);
+        assert_eq!(counted(&mut meter), 120);
+        let mut meter = Meter::open(&dir).unwrap();
+        meter.add_cpu(GroupSight::None, 3);
+        assert_eq!(
+            counted(&mut meter),
+            123,
+            "what was told while the disk was full is known"
+        );
+        std::fs::remove_file(full).unwrap();
+        meter.add_cpu(GroupSight::None, 5);
+        assert_eq!(counted(&mut meter), 128);
+        let epoch = meter.checkpoint().unwrap().epoch;
+        assert_eq!(counted(&mut Meter::open(&dir).unwrap()), 128);
+        // The slot is blank again: lost counters are lost, not older ones found.
+        std::fs::write(dir.usage(), "{ torn").unwrap();
+        let lost = Meter::open(&dir).unwrap().checkpoint().unwrap();
+        assert!(lost.cpu_micros == 0 && lost.epoch != epoch);
+    }
+
+    #[test]
+    fn counters_half_written_on_a_full_disk_are_the_ones_before() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        meter.add_cpu(GroupSight::None, 100);
+        counted(&mut meter);
+        std::fs::write(dir.usage_slot(), "{\"usage\":{\"epoch\":1,").unwrap();
+        assert_eq!(counted(&mut Meter::open(&dir).unwrap()), 100);
+    }
+
+    #[test]
+    fn without_a_slot_a_full_disk_is_said() {
+        let (_keep, dir) = dir();
+        let mut meter = deployed(&dir);
+        std::fs::remove_file(dir.usage_slot()).unwrap();
+        fill_disk(&dir);
+        assert_eq!(meter.checkpoint().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]
