@@ -237,6 +237,15 @@ const fn mode(from: SettlementMode) -> settlement::SettlementMode {
     }
 }
 
+/// Gas of settling one order, and of putting one charge on chain (spec/chain-node.md 3), rounded up.
+const SETTLE_GAS: u128 = 1_000_000;
+const RECORD_GAS: u128 = 100_000;
+
+/// What so much gas costs, in base units; more than anybody has when it cannot be computed.
+fn fee(gas: u128, price: Decimal) -> u128 {
+    price.mul_div_ceil(gas, 1).map_or(u128::MAX, |fee| fee.ceil())
+}
+
 fn settlement_policy(config: &Config, provider: &Address, pace: &Pace) -> settlement::Policy {
     let mut policy = settlement::Policy::new(mode(config.settlement.mode), provider.clone());
     let block = config.chain.block_time.as_millis().max(1);
@@ -244,9 +253,29 @@ fn settlement_policy(config: &Config, provider: &Address, pace: &Pace) -> settle
     policy.withdraw_blocks = pace
         .withdraw_blocks
         .unwrap_or_else(|| u64::try_from(blocks).unwrap_or(u64::MAX));
+    policy.settle_fee = fee(SETTLE_GAS, config.chain.gas_price);
+    policy.record_fee = fee(RECORD_GAS, config.chain.gas_price);
     if let Some(least) = pace.settle_min {
         policy.settle_min = least;
         policy.withdraw_min = least;
     }
     policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_settlement_must_bring_follows_the_gas_price() {
+        let fees = |text: &str| {
+            let config = crate::config::parse(text.as_bytes(), &|_| None).unwrap();
+            let provider = "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq".parse().unwrap();
+            let policy = settlement_policy(&config, &provider, &Pace::default());
+            (policy.settle_fee, policy.record_fee)
+        };
+        assert_eq!(fees("{}"), (25_000, 2_500));
+        assert_eq!(fees("chain: {gas_price: 0.1}"), (100_000, 10_000));
+        assert_eq!(fees("chain: {gas_price: 0.00000001}"), (1, 1));
+    }
 }
