@@ -243,7 +243,7 @@ const RECORD_GAS: u128 = 100_000;
 
 /// What so much gas costs, in base units; more than anybody has when it cannot be computed.
 fn fee(gas: u128, price: Decimal) -> u128 {
-    price.mul_div_ceil(gas, 1).map_or(u128::MAX, |fee| fee.ceil())
+    price.mul_div_ceil(gas, 1).map_or(u128::MAX, Decimal::ceil)
 }
 
 fn settlement_policy(config: &Config, provider: &Address, pace: &Pace) -> settlement::Policy {

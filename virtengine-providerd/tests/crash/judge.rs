@@ -146,7 +146,7 @@ fn nothing_runs(round: &Round) {
 }
 
 /// Processes of the round: its home is in their command line or in their environment.
-fn processes(round: &Round, with: &str) -> Vec<String> {
+pub(crate) fn processes(round: &Round, with: &str) -> Vec<(rustix::process::Pid, String)> {
     let home = round.home.path().display().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -156,8 +156,10 @@ fn processes(round: &Round, with: &str) -> Vec<String> {
         };
         let (command, environment) = (read("cmdline"), read("environ"));
         let is_ours = command.contains(&home) || environment.contains(&home);
-        if is_ours && command.contains(with) {
-            found.push(format!("{}: {command}", entry.file_name().display()));
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let pid = pid.and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| is_ours && command.contains(with)) {
+            found.push((pid, command));
         }
     }
     found

@@ -83,7 +83,6 @@ impl Round {
             "a life ended in another way"
         );
         judge::all(&round, &lease, &unwanted).await;
-        round.chain.stop().await;
         marks
     }
 
@@ -233,6 +232,17 @@ impl Round {
             (count == "0").then_some(())
         })
         .await;
+    }
+}
+
+impl Drop for Round {
+    /// Workloads outlive their daemon, on purpose; those of a round that failed must not outlive the test.
+    fn drop(&mut self) {
+        drop(self.keeper.take());
+        for (pid, _) in judge::processes(self, "") {
+            // Gone already: nothing to do.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
     }
 }
 
