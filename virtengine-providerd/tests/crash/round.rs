@@ -42,7 +42,8 @@ pub(crate) enum Backend {
 /// One round.
 pub(crate) struct Round {
     pub(crate) home: tempfile::TempDir,
-    pub(crate) chain: Devchain,
+    /// Lives as long as the round.
+    _chain: Devchain,
     pub(crate) client: ChainClient,
     pub(crate) backend: Option<MemoryBackend>,
     operator: OperatorClient,
@@ -106,7 +107,7 @@ impl Round {
             tenant: Tenant::new(client.clone(), key, Arc::new(SystemClock)).unwrap(),
             operator: OperatorClient::new(home.path().join("operator.sock")),
             home,
-            chain,
+            _chain: chain,
             client,
             backend,
             tenant_port,
