@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "memory")]

@@ -91,8 +91,7 @@ fn overflow(_: Overflow) -> AdapterError {
     error(Operation::Deploy, ErrorKind::Invalid, Retry::Never, message)
 }
 
-fn deploy(state: &mut State, spec: &WorkloadSpec, now: Timestamp) -> AdapterResult<()> {
-    let given = spec.total().map_err(overflow)?;
+fn deploy(state: &mut State, spec: &WorkloadSpec, given: Resources, now: Timestamp) -> AdapterResult<()> {
     let config = state.config.clone();
     let held = state.workloads.get(&spec.id).map(|workload| workload.given);
     let others = state.reserved().map_err(overflow)?;
@@ -161,7 +160,10 @@ impl Adapter for MemoryAdapter {
 
     async fn deploy(&self, workload: &WorkloadSpec) -> AdapterResult<()> {
         self.refuse_unsupported(workload)?;
-        self.call(Operation::Deploy, |state, now| deploy(state, workload, now))
+        let given = workload.total().map_err(overflow)?;
+        self.call(Operation::Deploy, |state, now| {
+            deploy(state, workload, given, now)
+        })
     }
 
     async fn observe(&self, id: &WorkloadId) -> AdapterResult<Observation> {
