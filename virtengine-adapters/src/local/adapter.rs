@@ -1,7 +1,7 @@
 //! The adapter: the calls, one after the other per workload. Each runs to its end on its own thread, also when the caller
 //! has stopped waiting: half an operation is never left by a dropped future.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -25,6 +25,7 @@ use super::control;
 use super::error::{Failure, NAME, Outcome};
 use super::layout::{self, WorkloadDir};
 use super::record::Intent;
+use super::turns::Turns;
 
 /// Runs workloads as processes of this host. See the [module](super).
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub(crate) struct Keeper {
     pub(crate) root: Option<Root>,
     enforcement: Enforcement,
     /// One call at a time per workload.
-    turns: Mutex<BTreeMap<WorkloadId, Arc<Mutex<()>>>>,
+    pub(crate) turns: Turns,
     /// Held while ports and room are chosen and written down.
     pub(crate) planning: Mutex<()>,
     /// Workloads whose supervisor is being started: not running yet, but not broken either.
@@ -113,6 +114,22 @@ impl LocalAdapter {
         });
         outcome.map_err(|failure| failure.during(operation))
     }
+
+    /// Runs `work` where it may block, while nobody else works on this workload.
+    async fn call_in_turn<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        id: &WorkloadId,
+        work: impl FnOnce(&Keeper) -> Outcome<T> + Send + 'static,
+    ) -> AdapterResult<T> {
+        let turn = self.keeper.turns.take(id).await;
+        // The turn goes with the work: it is not over when the caller stops waiting.
+        self.call(operation, move |keeper| {
+            let _turn = turn;
+            work(keeper)
+        })
+        .await
+    }
 }
 
 /// How long the process that owned the state directory before may take to let go of it.
@@ -144,7 +161,7 @@ impl Keeper {
             identity,
             root,
             enforcement,
-            turns: Mutex::default(),
+            turns: Turns::default(),
             planning: Mutex::default(),
             starting: Mutex::default(),
             supervisors: Mutex::default(),
@@ -166,21 +183,6 @@ impl Keeper {
                 let _ = layout::remove_tree(dir.path());
             }
         }
-    }
-
-    /// Runs `work` while nobody else works on this workload.
-    pub(crate) fn in_turn<T>(&self, id: &WorkloadId, work: impl FnOnce() -> T) -> T {
-        let turn = Arc::clone(lock(&self.turns).entry(id.clone()).or_default());
-        let answer = {
-            let _mine = lock(&turn);
-            work()
-        };
-        let mut turns = lock(&self.turns);
-        // Two are ours and the map's; any more is somebody who waits.
-        if turns.get(id).is_some_and(|kept| Arc::strong_count(kept) <= 2) {
-            turns.remove(id);
-        }
-        answer
     }
 
     pub(crate) fn set_starting(&self, id: &WorkloadId, starting: bool) {
@@ -309,7 +311,8 @@ impl Adapter for LocalAdapter {
 
     async fn deploy(&self, workload: &WorkloadSpec) -> AdapterResult<()> {
         let spec = workload.clone();
-        self.call("deploy", move |keeper| keeper.deploy(spec)).await
+        self.call_in_turn("deploy", &workload.id, move |keeper| keeper.deploy(spec))
+            .await
     }
 
     async fn observe(&self, id: &WorkloadId) -> AdapterResult<Observation> {
@@ -318,23 +321,27 @@ impl Adapter for LocalAdapter {
     }
 
     async fn pause(&self, id: &WorkloadId) -> AdapterResult<()> {
-        let id = id.clone();
-        self.call("pause", move |keeper| keeper.pause(&id)).await
+        let of = id.clone();
+        self.call_in_turn("pause", id, move |keeper| keeper.pause(&of))
+            .await
     }
 
     async fn resume(&self, id: &WorkloadId) -> AdapterResult<()> {
-        let id = id.clone();
-        self.call("resume", move |keeper| keeper.resume(&id)).await
+        let of = id.clone();
+        self.call_in_turn("resume", id, move |keeper| keeper.resume(&of))
+            .await
     }
 
     async fn stop(&self, id: &WorkloadId) -> AdapterResult<()> {
-        let id = id.clone();
-        self.call("stop", move |keeper| keeper.stop(&id)).await
+        let of = id.clone();
+        self.call_in_turn("stop", id, move |keeper| keeper.stop(&of))
+            .await
     }
 
     async fn terminate(&self, id: &WorkloadId) -> AdapterResult<()> {
-        let id = id.clone();
-        self.call("terminate", move |keeper| keeper.terminate(&id)).await
+        let of = id.clone();
+        self.call_in_turn("terminate", id, move |keeper| keeper.terminate(&of))
+            .await
     }
 
     async fn usage(&self, id: &WorkloadId) -> AdapterResult<Counters> {

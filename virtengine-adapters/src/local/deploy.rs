@@ -1,4 +1,4 @@
-//! Making a workload exist and run: intent first, then the supervisor.
+//! Making a workload exist and run, in its turn: intent first, then the supervisor.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -37,38 +37,36 @@ impl Keeper {
             .for_each(|service| service.credentials = None);
         let plans = plan::services(&self.config, &spec)?;
         let id = spec.id.clone();
-        self.in_turn(&id, || {
-            let before = self.intent(&id)?;
-            let dir = self.dir(&id);
-            let supervised = control::is_supervised(&dir);
-            if supervised && before.as_ref().is_some_and(|before| before.spec == spec) {
-                return self.set_goal(&id, Goal::Running);
-            }
-            if supervised {
-                // A workload that is asked for anew, with its data: the old processes go first, unless it is in vain.
-                self.refuse_overcommitment(&spec)?;
-                self.take_down(&id, Goal::Stopped, before.as_ref())?;
-            } else if before.is_some() {
-                // A daemon that was killed while it deployed may have left a supervisor that is not up yet.
-                self.sweep(&id, &dir, before.as_ref())?;
-            }
-            let intent = Intent {
-                mark: self.mark(&id),
-                cgroup: self.root.as_ref().map(|root| root.workload(&id)),
-                epoch: before
-                    .as_ref()
-                    .map_or_else(|| self.new_epoch(), |before| before.epoch),
-                settings: plan::settings(&self.config),
-                plans,
-                spec,
-            };
-            self.set_starting(&id, true);
-            let outcome = self
-                .record(&dir, intent, before.as_ref())
-                .and_then(|intent| self.begin(&dir, &intent));
-            self.set_starting(&id, false);
-            outcome
-        })
+        let before = self.intent(&id)?;
+        let dir = self.dir(&id);
+        let supervised = control::is_supervised(&dir);
+        if supervised && before.as_ref().is_some_and(|before| before.spec == spec) {
+            return self.set_goal(&id, Goal::Running);
+        }
+        if supervised {
+            // A workload that is asked for anew, with its data: the old processes go first, unless it is in vain.
+            self.refuse_overcommitment(&spec)?;
+            self.take_down(&id, Goal::Stopped, before.as_ref())?;
+        } else if before.is_some() {
+            // A daemon that was killed while it deployed may have left a supervisor that is not up yet.
+            self.sweep(&id, &dir, before.as_ref())?;
+        }
+        let intent = Intent {
+            mark: self.mark(&id),
+            cgroup: self.root.as_ref().map(|root| root.workload(&id)),
+            epoch: before
+                .as_ref()
+                .map_or_else(|| self.new_epoch(), |before| before.epoch),
+            settings: plan::settings(&self.config),
+            plans,
+            spec,
+        };
+        self.set_starting(&id, true);
+        let outcome = self
+            .record(&dir, intent, before.as_ref())
+            .and_then(|intent| self.begin(&dir, &intent));
+        self.set_starting(&id, false);
+        outcome
     }
 
     fn new_epoch(&self) -> u64 {

@@ -40,6 +40,7 @@ mod record;
 pub mod shim;
 mod sweep;
 mod teardown;
+mod turns;
 
 pub use adapter::LocalAdapter;
 pub use cgroup::Enforcement;

@@ -116,7 +116,8 @@ impl Keeper {
             Ok(Response::Usage(usage)) => usage,
             // The supervisor is just leaving, or nobody is there: then the disk says it, when nobody else works on it.
             Ok(Response::Status(_)) | Err(NoAnswer::Absent) => {
-                self.in_turn(id, || self.count_alone(id, &dir))?
+                let _turn = self.turns.take_blocking(id);
+                self.count_alone(id, &dir)?
             }
             Ok(Response::Failed(why)) => {
                 return Err(Failure::unavailable(format!("the supervisor of {id}: {why}")));

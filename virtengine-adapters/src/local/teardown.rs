@@ -1,4 +1,4 @@
-//! Pausing, stopping and removing. Each returns when it has been seen to be so.
+//! Pausing, stopping and removing, each in its turn. Each returns when it has been seen to be so.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,17 +23,13 @@ const POLL: Duration = Duration::from_millis(10);
 
 impl Keeper {
     pub(crate) fn pause(&self, id: &WorkloadId) -> Outcome<()> {
-        self.in_turn(id, || {
-            self.refuse_unless_up(id)?;
-            self.reach(id, Goal::Paused, |status| status.frozen)
-        })
+        self.refuse_unless_up(id)?;
+        self.reach(id, Goal::Paused, |status| status.frozen)
     }
 
     pub(crate) fn resume(&self, id: &WorkloadId) -> Outcome<()> {
-        self.in_turn(id, || {
-            self.refuse_unless_up(id)?;
-            self.reach(id, Goal::Running, |status| !status.frozen)
-        })
+        self.refuse_unless_up(id)?;
+        self.reach(id, Goal::Running, |status| !status.frozen)
     }
 
     fn refuse_unless_up(&self, id: &WorkloadId) -> Outcome<()> {
@@ -66,31 +62,27 @@ impl Keeper {
     }
 
     pub(crate) fn stop(&self, id: &WorkloadId) -> Outcome<()> {
-        self.in_turn(id, || {
-            let intent = self.existing(id)?;
-            self.take_down(id, Goal::Stopped, Some(&intent))
-        })
+        let intent = self.existing(id)?;
+        self.take_down(id, Goal::Stopped, Some(&intent))
     }
 
     pub(crate) fn terminate(&self, id: &WorkloadId) -> Outcome<()> {
-        self.in_turn(id, || {
-            let dir = self.dir(id);
-            // A record that cannot be read must not keep the workload alive: its mark follows from its name.
-            let intent = self.intent(id).unwrap_or(None);
-            if dir.path().exists() {
-                // That the goal could not be written does not matter when everything can be removed, and what keeps it from
-                // being removed is said below.
-                let _ = self.bring_down(id, Goal::Terminated, intent.as_ref())?;
-            } else {
-                self.sweep(id, &dir, None)?;
-            }
-            if let Some(group) = self.group(id, intent.as_ref()) {
-                group.remove().map_err(|error| {
-                    Failure::unavailable(format!("the control group of {id} cannot be removed: {error}"))
-                })?;
-            }
-            remove(&dir)
-        })
+        let dir = self.dir(id);
+        // A record that cannot be read must not keep the workload alive: its mark follows from its name.
+        let intent = self.intent(id).unwrap_or(None);
+        if dir.path().exists() {
+            // That the goal could not be written does not matter when everything can be removed, and what keeps it from
+            // being removed is said below.
+            let _ = self.bring_down(id, Goal::Terminated, intent.as_ref())?;
+        } else {
+            self.sweep(id, &dir, None)?;
+        }
+        if let Some(group) = self.group(id, intent.as_ref()) {
+            group.remove().map_err(|error| {
+                Failure::unavailable(format!("the control group of {id} cannot be removed: {error}"))
+            })?;
+        }
+        remove(&dir)
     }
 
     /// Ends everything that runs of the workload. The error may be that the goal could not be written down, e.g. on a full disk:
