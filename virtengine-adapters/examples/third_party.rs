@@ -307,12 +307,7 @@ async fn main() -> ExitCode {
     let root = std::env::temp_dir().join(format!("virtengine-third-party-{}", std::process::id()));
     let fixture = Directories { root: root.clone() };
     let report = run_each(&fixture, |rule| println!("{rule}")).await;
-    println!(
-        "{}: {} rules, broken: {:?}",
-        report.back_end,
-        report.rules.len(),
-        report.broken()
-    );
+    println!("{}", report.summary());
     let removed = fs::remove_dir_all(&root);
     match (report.is_passed(), removed) {
         (true, Ok(())) => ExitCode::SUCCESS,

@@ -208,6 +208,13 @@ impl<'f> Bench<'f> {
         self.nothing_is_left().await
     }
 
+    /// The same for a workload of which an earlier call may still be under way: nothing of it comes back later.
+    pub(crate) async fn end_for_good(&self, id: &WorkloadId) -> Finding {
+        self.end(id).await?;
+        self.fixture.pass(self.fixture.measurable() / 4).await;
+        self.nothing_is_left().await
+    }
+
     /// Terminates what may be there or not. That this is success when it is not there is a rule of its own.
     pub(crate) async fn put_away(&self, id: &WorkloadId) -> Finding {
         match self.adapter().terminate(id).await {

@@ -50,6 +50,6 @@ pub use fixture::{
 };
 pub use report::{Outcome, Report, RuleReport};
 pub use rules::{RULES, Rule};
-pub use run::{run_all, run_each, run_rule};
+pub use run::{remove_leftovers, run_all, run_each, run_rule};
 #[doc(hidden)]
 pub use testing::test;

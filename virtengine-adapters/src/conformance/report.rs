@@ -67,6 +67,18 @@ impl Report {
             .collect()
     }
 
+    /// How many rules ended how, in one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
+            "{}: {} passed, {} failed, {} not applicable",
+            self.back_end,
+            self.count(|outcome| *outcome == Outcome::Passed),
+            self.broken().len(),
+            self.count(|outcome| matches!(outcome, Outcome::NotApplicable(_)))
+        )
+    }
+
     fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
         self.rules.iter().filter(|report| wanted(&report.outcome)).count()
     }
@@ -92,13 +104,6 @@ impl fmt::Display for Report {
         for report in &self.rules {
             writeln!(f, "{report}")?;
         }
-        write!(
-            f,
-            "{}: {} passed, {} failed, {} not applicable",
-            self.back_end,
-            self.count(|outcome| *outcome == Outcome::Passed),
-            self.broken().len(),
-            self.count(|outcome| matches!(outcome, Outcome::NotApplicable(_)))
-        )
+        f.write_str(&self.summary())
     }
 }

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
+use virtengine_provider_core::id::WorkloadId;
 
-use super::bench::Bench;
+use super::bench::{Bench, ID_PREFIX};
 use super::finding::{Break, Finding};
-use super::fixture::Fixture;
+use super::fixture::{Fixture, FixtureResult};
 use super::polled::caught;
 use super::report::{Outcome, Report, RuleReport};
 use super::rules::{FOREIGN_RULE, RULES, Rule};
@@ -40,6 +41,21 @@ pub async fn run_each(fixture: &dyn Fixture, mut tell: impl FnMut(&RuleReport)) 
         report.rules.push(ended);
     }
     report
+}
+
+/// Ends what an earlier run of the kit left that was killed midway: everything with an id of the kit. Not while another run is at
+/// work on the same back end, which would lose its workloads.
+///
+/// # Errors
+/// The back end cannot be asked, or something cannot be ended.
+pub async fn remove_leftovers(fixture: &dyn Fixture) -> FixtureResult<Vec<WorkloadId>> {
+    let adapter = fixture.adapter().await?;
+    let mut left = adapter.list().await?;
+    left.retain(|id| id.as_str().starts_with(ID_PREFIX));
+    for id in &left {
+        adapter.terminate(id).await?;
+    }
+    Ok(left)
 }
 
 /// Runs one rule. Harm to objects of others breaks it, whatever it is about.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use virtengine_adapters::conformance::fixtures::{LocalFixture, MemoryFixture};
-use virtengine_adapters::conformance::{FixtureResult, Open, Opened, Outcome, RULES, run_all};
+use virtengine_adapters::conformance::{FixtureResult, Open, Opened, Outcome, RULES, run_all, run_rule};
 use virtengine_adapters::memory;
 
 /// The back end in memory that can do everything.
@@ -81,6 +81,21 @@ mod memory_without_capabilities_keeps_every_rule {
 
 mod local_keeps_every_rule {
     virtengine_adapters::conformance!(super::Local);
+}
+
+/// On one thread a forgotten call and the one after it go to their own threads at the same moment.
+#[tokio::test]
+async fn a_forgotten_deploy_of_the_local_adapter_is_over_before_the_next_call() {
+    let rule = RULES
+        .iter()
+        .find(|rule| rule.name == "a_deploy_given_up_midway_can_be_done_again");
+    let Ok(Opened::Ready(fixture)) = Local::open().await else {
+        panic!("the local adapter is always there")
+    };
+    for _ in 0..3 {
+        let report = run_rule(&fixture, rule.unwrap()).await;
+        assert_eq!(report.outcome, Outcome::Passed, "{report}");
+    }
 }
 
 #[test]

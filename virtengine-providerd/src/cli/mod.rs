@@ -19,6 +19,7 @@
 //! | 130, 143 | devnet: a signal in the middle of a round |
 //! | 10–42 | keys, see [`virtengine_keys::KeyError::exit_code`] |
 
+mod adapter;
 mod answer;
 pub(crate) mod chain;
 mod completions;
@@ -137,6 +138,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// The daemon's log
     Logs(logs::LogsArgs),
+    /// Check the back end that workloads run on
+    Adapter(adapter::AdapterArgs),
     /// Find out what is wrong
     Doctor(doctor::DoctorArgs),
     /// Act as a tenant: make deployments and leases, send manifests, read logs
@@ -185,6 +188,7 @@ fn dispatch(command: Command, context: &Context) -> CliResult {
         Command::Usage(args) => usage::run(args, context),
         Command::Keys(args) => keys::run(args, context),
         Command::Logs(args) => logs::run(args, context),
+        Command::Adapter(args) => adapter::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),
         Command::Tenant(args) => tenant::run(args, context),
         Command::Devnet(args) => devnet::run(args, context),

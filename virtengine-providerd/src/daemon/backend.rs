@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use virtengine_adapters::conformance::Fixture;
+use virtengine_adapters::conformance::fixtures::{LocalFixture, MemoryFixture};
 use virtengine_adapters::{local, memory};
 use virtengine_provider_core::ports::adapter::Adapter;
 use virtengine_provider_core::ports::clock::Clock;
@@ -16,6 +18,43 @@ use crate::config::adapters::{Backend, Local};
 /// # Errors
 /// None is, or several are, or its settings cannot be used.
 pub(super) fn adapter(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Adapter>, Unusable> {
+    match chosen(config)? {
+        Chosen::Local(settings) => {
+            let adapter = local::LocalAdapter::open(local_config(settings, &config.storage.dir), clock);
+            let adapter = adapter.map_err(|problems| {
+                let words: Vec<String> = problems
+                    .iter()
+                    .map(|problem| format!("adapters.local.{problem}"))
+                    .collect();
+                Unusable::new(words.join("; "))
+            })?;
+            Ok(Arc::new(adapter))
+        }
+        Chosen::Memory => Ok(Arc::new(memory::MemoryAdapter::new(
+            memory::Config::default(),
+            clock,
+        ))),
+    }
+}
+
+/// The same adapter, for the conformance kit.
+///
+/// # Errors
+/// None is enabled, or several are.
+pub(crate) fn fixture(config: &Config) -> Result<Box<dyn Fixture>, Unusable> {
+    Ok(match chosen(config)? {
+        Chosen::Local(settings) => Box::new(LocalFixture::new(local_config(settings, &config.storage.dir))),
+        Chosen::Memory => Box::new(MemoryFixture::default()),
+    })
+}
+
+/// An adapter of this build, with its settings.
+enum Chosen<'c> {
+    Local(&'c Local),
+    Memory,
+}
+
+fn chosen(config: &Config) -> Result<Chosen<'_>, Unusable> {
     let enabled: Vec<Backend> = config
         .adapters
         .enabled()
@@ -29,20 +68,9 @@ pub(super) fn adapter(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn 
                 .local
                 .as_ref()
                 .ok_or_else(|| Unusable::new("adapters.local is missing"))?;
-            let adapter = local::LocalAdapter::open(local_config(settings, &config.storage.dir), clock);
-            let adapter = adapter.map_err(|problems| {
-                let words: Vec<String> = problems
-                    .iter()
-                    .map(|problem| format!("adapters.local.{problem}"))
-                    .collect();
-                Unusable::new(words.join("; "))
-            })?;
-            Ok(Arc::new(adapter))
+            Ok(Chosen::Local(settings))
         }
-        [Backend::Memory] => Ok(Arc::new(memory::MemoryAdapter::new(
-            memory::Config::default(),
-            clock,
-        ))),
+        [Backend::Memory] => Ok(Chosen::Memory),
         [] => Err(Unusable::new(
             "no adapter is enabled that this build has: set adapters.local.enabled (development) or adapters.memory.enabled (tests)",
         )),

@@ -9,7 +9,7 @@
 //! ```
 
 mod answers;
-mod backend;
+pub(crate) mod backend;
 mod build;
 mod carry;
 mod compare;

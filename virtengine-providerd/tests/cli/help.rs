@@ -30,6 +30,7 @@ const COMMANDS: &[&str] = &[
     "keys set-policy",
     "keys test-sign",
     "logs",
+    "adapter check",
     "doctor",
     "tenant account",
     "tenant deployment create",

@@ -26,7 +26,7 @@ pub(crate) async fn a_deploy_given_up_midway_can_be_done_again(bench: &mut Bench
         // Given up for good.
         let spec = bench.spec();
         let _ = polled(bench.adapter().deploy(&spec), polls).await;
-        bench.end(&spec.id).await?;
+        bench.end_for_good(&spec.id).await?;
     }
     ensure!(false, "a deploy does not end, however often it is polled");
     Ok(())
