@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use virtengine_benches::market::NOW;
 use virtengine_benches::metered::Metered;
 use virtengine_keys::{Algorithm, KeyStore, Purpose, Signer};
-use virtengine_metering::signed::SignedRecord;
+use virtengine_metering::signed::{Draft, SignedRecord};
 
 fn record(c: &mut Criterion) {
     let keys = KeyStore::memory();
@@ -18,6 +18,9 @@ fn record(c: &mut Criterion) {
     group.bench_function("drafted", |b| b.iter(|| metered.draft()));
     let draft = metered.draft();
     group.bench_function("signing bytes", |b| b.iter(|| draft.signing_messages()));
+    group.bench_function("drafted and signed", |b| {
+        b.iter(|| signatures_of(&metered.draft(), signer.as_ref()));
+    });
     group.bench_function("drafted, signed and checked", |b| {
         b.iter(|| signed(&metered, signer.as_ref()));
     });
@@ -32,20 +35,22 @@ fn record(c: &mut Criterion) {
 
 fn signed(metered: &Metered, signer: &dyn Signer) -> SignedRecord {
     let draft = metered.draft();
-    let signatures: Vec<Vec<u8>> = draft
-        .signing_messages()
-        .iter()
-        .map(|message| {
-            let signature = signer
-                .sign(message)
-                .now_or_never()
-                .expect("memory answers at once");
-            signature.expect("the key signs")
-        })
-        .collect();
+    let signatures = signatures_of(&draft, signer);
     draft
         .sign(&signer.public_key(), &signatures)
         .expect("the signatures are good")
+}
+
+fn signatures_of(draft: &Draft, signer: &dyn Signer) -> Vec<Vec<u8>> {
+    let messages = draft.signing_messages();
+    let signatures = messages.iter().map(|message| {
+        let signature = signer
+            .sign(message)
+            .now_or_never()
+            .expect("memory answers at once");
+        signature.expect("the key signs")
+    });
+    signatures.collect()
 }
 
 criterion_group!(benches, record);

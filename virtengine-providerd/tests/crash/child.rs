@@ -66,7 +66,8 @@ async fn live() {
         witness: None,
     };
     let mut terminate = signal(SignalKind::terminate()).unwrap();
-    let daemon = Daemon::start_wired(parts, &instruments).await.unwrap();
+    let started = Daemon::start_wired(parts, &instruments).await;
+    let daemon = started.unwrap_or_else(|error| panic!("the daemon does not start: {error:#}"));
     tokio::select! {
         _ = terminate.recv() => {}
         () = daemon.fell() => panic!("a part of the daemon has ended by itself"),

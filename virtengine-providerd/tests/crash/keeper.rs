@@ -96,6 +96,8 @@ fn start(home: &Path, stage: Stage) -> Child {
         .args(["child_that_is_killed", "--exact", "--ignored", "--nocapture"])
         .env(HOME, home)
         .env(STAGE, stage.name())
+        // What it says is worth more than where it said it.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(output())
         .stderr(output())

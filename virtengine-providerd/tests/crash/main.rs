@@ -12,6 +12,8 @@ mod keeper;
 #[path = "../hardship/key.rs"]
 mod key;
 mod points;
+#[path = "../common/ports.rs"]
+mod ports;
 mod remote;
 mod round;
 mod wiring;

@@ -23,6 +23,7 @@ use crate::judge;
 use crate::keeper::{Keeper, said};
 use crate::key::AccountKey;
 use crate::points::{Stage, read_marks};
+use crate::ports::free_port;
 use crate::remote;
 
 const MANIFEST: &str = include_str!("../../src/devnet/demo.yaml");
@@ -249,11 +250,6 @@ impl Drop for Round {
 
 fn coin(amount: u128) -> Coin {
     Coin::new("uve".parse().unwrap(), amount)
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn configure(home: &Path, chain: &Devchain, tenant_port: u16) {

@@ -5,5 +5,7 @@
 )]
 
 mod devnet;
+#[path = "../common/ports.rs"]
+mod ports;
 mod program;
 mod two_processes;

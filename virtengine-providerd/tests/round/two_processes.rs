@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::ports::free_port;
 use crate::program::{Running, json, program, run, succeed, until, write_private};
 
 const BOB: &str = "ve16ns2f3vrquy0vpyvkg92dxhymmran5f7cp7mdq";
@@ -17,14 +18,6 @@ const DSEQ: &str = "1795000000";
 struct Site {
     home: tempfile::TempDir,
     tenant_port: u16,
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 impl Site {

@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use virtengine_devchain::{CHAIN_ID, Config, Devchain, Genesis, TestAccount};
 
+#[path = "../common/ports.rs"]
+mod ports;
+
+pub(crate) use ports::free_port;
+
 pub(crate) const PASSPHRASE: &str = "a passphrase Of-a-test 7391";
 
 pub(crate) struct Site {
@@ -31,11 +36,6 @@ pub(crate) struct Ran {
 
 pub(crate) fn account(name: &str) -> &'static TestAccount {
     TestAccount::named(name).unwrap()
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Site {
