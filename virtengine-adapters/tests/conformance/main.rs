@@ -3,3 +3,4 @@
 
 mod bad;
 mod kept;
+mod wire;
