@@ -72,6 +72,8 @@ pub(crate) struct Heard {
     pub(crate) bids: Vec<(OrderId, Timestamp)>,
     /// Each transaction that it wanted.
     pub(crate) wanted: Vec<Purpose>,
+    /// What became of transactions, and when.
+    pub(crate) settled: Vec<(Timestamp, String)>,
     /// How often each workload was accepted.
     pub(crate) accepted: BTreeMap<WorkloadId, u32>,
 }
@@ -84,6 +86,9 @@ impl Heard {
                 happened: Bid::BidDecided { order, .. } | Bid::BidResent { order, .. },
             } => self.bids.push((order.clone(), at)),
             Event::TxWanted { purpose, .. } => self.wanted.push(purpose.clone()),
+            Event::TxSettled { effect, outcome, .. } => {
+                self.settled.push((at, format!("{effect}: {outcome:?}")));
+            }
             Event::WorkloadAccepted { spec, .. } => {
                 *self.accepted.entry(spec.id.clone()).or_default() += 1;
             }
@@ -313,11 +318,25 @@ logging: {{level: warn, file: \"{home}/provider.log\"}}
 
     /// Our bid on an order, once it is on chain.
     pub(crate) async fn bid_on(&self, order: &OrderId, within: Duration) -> Bid {
-        until(&format!("a bid on {order}"), within, || async {
-            let bids = self.client.bids_on(order).await.unwrap();
-            bids.into_iter().find(|bid| bid.id.provider == self.provider())
-        })
-        .await
+        let look = async {
+            loop {
+                let bids = self.client.bids_on(order).await.unwrap();
+                if let Some(bid) = bids.into_iter().find(|bid| bid.id.provider == self.provider()) {
+                    return bid;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        match tokio::time::timeout(within, look).await {
+            Ok(bid) => bid,
+            Err(_) => {
+                let heard = self.heard.lock().unwrap();
+                panic!(
+                    "not within {within:?}: a bid on {order}; now {:?}, {heard:#?}",
+                    self.clock.now()
+                )
+            }
+        }
     }
 
     /// From order to running workload.
