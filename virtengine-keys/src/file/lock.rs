@@ -10,7 +10,7 @@ const PID_BYTES_MAX: u64 = 32;
 /// The right to change a key directory, until dropped or until the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct WriterLock {
-    _file: File,
+    file: File,
 }
 
 impl WriterLock {
@@ -32,7 +32,15 @@ impl WriterLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|error| failed("write", error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for WriterLock {
+    /// Closing the file is not enough: a process that this one has just forked has it open as well, until it runs its program.
+    fn drop(&mut self) {
+        // It cannot fail on a file that is open; the kernel lets go with the last one that has it in any case.
+        let _ = self.file.unlock();
     }
 }
 

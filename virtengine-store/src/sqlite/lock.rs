@@ -14,7 +14,7 @@ use super::{fault, files};
 /// of the same name.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -29,7 +29,15 @@ impl Lock {
             Err(errno) => return Err(fault::io(&beside, "lock", &errno.into())),
         }
         write_pid(&mut file).map_err(|e| fault::io(&beside, "write", &e))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that this one has just forked has it open as well, until it runs its program.
+    fn drop(&mut self) {
+        // It cannot fail on a file that is open; the kernel lets go with the last one that has it in any case.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

@@ -176,3 +176,30 @@ fn events_can_neither_be_changed_nor_removed_by_hand() {
         assert!(by_hand.execute("DELETE FROM events", []).is_err());
     });
 }
+
+#[test]
+fn a_journal_that_is_closed_is_free_although_a_child_still_has_its_lock_file_open() {
+    use std::os::fd::AsRawFd as _;
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.db");
+        let journal = open(&path);
+        let lock = directory.path().join("journal.db.lock");
+        // What a fork leaves behind until the child runs its program: the same open file in another process.
+        let held = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .flatten()
+            .find(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == lock))
+            .unwrap();
+        let number: i32 = held.file_name().to_str().unwrap().parse().unwrap();
+        let copy =
+            rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
+                .and_then(|this| {
+                    rustix::process::pidfd_getfd(&this, number, rustix::process::PidfdGetfdFlags::empty())
+                })
+                .unwrap();
+        journal.close().await;
+        assert!(SqliteJournal::open(&path, Options::default()).is_ok());
+        assert!(copy.as_raw_fd() >= 0);
+    });
+}
