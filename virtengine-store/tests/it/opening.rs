@@ -186,10 +186,10 @@ fn a_journal_that_is_closed_is_free_although_a_child_still_has_its_lock_file_ope
         let journal = open(&path);
         let lock = directory.path().join("journal.db.lock");
         // What a fork leaves behind until the child runs its program: the same open file in another process.
-        let held = std::fs::read_dir("/proc/self/fd")
+        let held = fs::read_dir("/proc/self/fd")
             .unwrap()
             .flatten()
-            .find(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == lock))
+            .find(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == lock))
             .unwrap();
         let number: i32 = held.file_name().to_str().unwrap().parse().unwrap();
         let copy =
