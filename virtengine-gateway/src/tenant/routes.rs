@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ const TAIL_MAX: usize = 10_000;
 
 /// The longest that a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long an upload waits for others of its network address, and how often it looks.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(3);
+const UPLOAD_LOOK: Duration = Duration::from_millis(20);
 
 /// The longest answer (to its beginning, for a stream).
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -72,7 +77,12 @@ pub(super) fn router(face: Arc<Face>) -> Router {
 
 /// Rate of each peer, number of requests at once, and the count of what was answered.
 async fn admission(State(face): Shared, request: Request, next: Next) -> Response {
-    let response = match admit(&face, &request) {
+    let peer = match request.extensions().get() {
+        Some(Peer::Tcp(address)) => Some(*address),
+        _ => None,
+    };
+    let is_upload = *request.method() == Method::PUT;
+    let response = match admit(&face, peer, is_upload).await {
         Ok(_place) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -86,27 +96,34 @@ struct Admission<'a> {
     _upload: Option<Upload>,
 }
 
-fn admit<'a>(face: &'a Face, request: &Request) -> ApiResult<Admission<'a>> {
-    let peer = match request.extensions().get() {
-        Some(Peer::Tcp(address)) => Some(*address),
-        _ => None,
-    };
+async fn admit(face: &Face, peer: Option<IpAddr>, is_upload: bool) -> ApiResult<Admission<'_>> {
     if peer.is_some_and(|peer| !face.peers.request(peer)) {
         return Err(too_much(face, "too many requests", "ask less often"));
     }
-    if *request.method() != Method::PUT {
+    if !is_upload {
         return place(&face.room, None);
     }
     // Whoever uploads has shown no key yet: the share of one address keeps it from taking all places.
-    let upload = match peer.map(|peer| face.peers.upload(peer)) {
-        Some(None) => {
-            let remedy = "wait until the others are answered";
-            return Err(too_much(face, "too many uploads at once", remedy));
-        }
-        Some(upload) => upload,
+    let upload = match peer {
+        Some(peer) => Some(turn_to_upload(face, peer).await?),
         None => None,
     };
     place(&face.uploads, upload)
+}
+
+/// Several tenants may stand behind one address: an upload waits a little for one of the others to end.
+async fn turn_to_upload(face: &Face, peer: IpAddr) -> ApiResult<Upload> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        if let Some(upload) = face.peers.upload(peer) {
+            return Ok(upload);
+        }
+        if begun.elapsed() >= UPLOAD_PATIENCE {
+            let remedy = "wait until the others are answered";
+            return Err(too_much(face, "too many uploads at once", remedy));
+        }
+        tokio::time::sleep(UPLOAD_LOOK).await;
+    }
 }
 
 fn too_much(face: &Face, what: &str, remedy: &str) -> ApiError {

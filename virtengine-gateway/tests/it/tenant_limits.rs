@@ -141,6 +141,18 @@ async fn one_address_cannot_hold_every_upload() {
     assert_eq!(put_from([127, 0, 0, 2], &stand, b"x".to_vec()).await, 200);
 }
 
+#[tokio::test]
+async fn tenants_behind_one_address_take_turns_to_upload() {
+    let stand = stand_for_uploads().await;
+    let mut uploads = tokio::task::JoinSet::new();
+    let stand = std::sync::Arc::new(stand);
+    for _ in 0..12 {
+        let stand = std::sync::Arc::clone(&stand);
+        uploads.spawn(async move { put(&stand, vec![b'x'; 200_000]).await });
+    }
+    assert_eq!(uploads.join_all().await, [200; 12]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_upload_gives_its_place_back_within_fifteen_seconds() {
     let stand = stand_for_uploads().await;

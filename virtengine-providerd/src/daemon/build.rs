@@ -167,7 +167,10 @@ impl Daemon {
         let journal = wiring.journal(open_journal(&config, dry_run)?);
         let adapter = match wiring.adapter() {
             Some(adapter) => adapter,
-            None => backend::adapter(&config, Arc::<dyn carry::ClockDebug>::clone(&clock))?,
+            None => {
+                let clock = Arc::<dyn carry::ClockDebug>::clone(&clock);
+                backend::adapter(&config, &provider.to_string(), clock).await?
+            }
         };
         let asked = bid_params(&chain).await;
         let is_guess = asked.is_none();

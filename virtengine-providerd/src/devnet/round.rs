@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use virtengine_chain::ChainClient;
-use virtengine_gateway::api::WorkloadState;
+use virtengine_gateway::api::{ErrorCode, WorkloadState};
 use virtengine_gateway::tenant::Trust;
 use virtengine_metering::signed::SignedRecord;
 use virtengine_provider_core::id::{Address, DeploymentId, Height, LeaseId, OrderId, TxHash, WorkloadId};
@@ -209,8 +209,13 @@ impl Round {
             match client.put_manifest(self.dseq, MANIFEST).await {
                 Ok(receipt) => Ok(Some(receipt)),
                 Err(virtengine_gateway::tenant::TenantClientError::Refused(refused))
-                    if refused.code == virtengine_gateway::api::ErrorCode::NotFound
-                        || refused.code == virtengine_gateway::api::ErrorCode::Forbidden =>
+                    if matches!(
+                        refused.code,
+                        ErrorCode::NotFound
+                            | ErrorCode::Forbidden
+                            | ErrorCode::RateLimited
+                            | ErrorCode::Unavailable
+                    ) =>
                 {
                     Ok(None)
                 }

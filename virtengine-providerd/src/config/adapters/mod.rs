@@ -105,7 +105,11 @@ impl Backend {
     /// Whether this build has it.
     #[must_use]
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Local | Self::Memory)
+        match self {
+            Self::Local | Self::Memory => true,
+            Self::Kubernetes => cfg!(feature = "kubernetes"),
+            Self::Waldur | Self::OpenStack | Self::Aws | Self::Azure | Self::Vmware | Self::Ansible => false,
+        }
     }
 }
 
@@ -172,6 +176,11 @@ impl Adapters {
             );
             section.notice_of_section(Code::NotAvailable, message, "set enabled: false for all but one");
         }
+        let available: Vec<&str> = Backend::ALL
+            .into_iter()
+            .filter(|backend| backend.is_available())
+            .map(Backend::name)
+            .collect();
         for backend in enabled {
             if !backend.is_available() {
                 let message = format!("the back end {} is not available in this build", backend.name());
@@ -179,7 +188,7 @@ impl Adapters {
                     Code::NotAvailable,
                     backend.name(),
                     message,
-                    "set enabled: false; available: local, memory",
+                    &format!("set enabled: false; available: {}", available.join(", ")),
                 );
             }
         }
