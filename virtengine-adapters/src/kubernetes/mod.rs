@@ -33,6 +33,8 @@ mod client;
 mod config;
 mod deploy;
 mod error;
+#[cfg(feature = "conformance")]
+mod fixture;
 mod inventory;
 mod judge;
 mod logs;
@@ -46,3 +48,5 @@ mod watch;
 
 pub use adapter::KubernetesAdapter;
 pub use config::{Config, ConfigError, IngressConfig, Publish};
+#[cfg(feature = "conformance")]
+pub use fixture::KubernetesFixture;

@@ -460,3 +460,6 @@ impl Case<'_> {
 pub(super) fn moment(time: Option<&Time>) -> Option<Timestamp> {
     time.map(|time| Timestamp::from_millis(time.0.as_millisecond()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,7 +210,7 @@ mod tests {
             }),
             network: Some(Network {
                 rx_bytes: Some(network),
-                tx_bytes: Some(2 * network),
+                tx_bytes: Some(network.saturating_mul(2)),
             }),
             ..PodStats::default()
         }

@@ -204,3 +204,6 @@ fn count(value: u64) -> Quantity {
 fn signed(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
