@@ -21,6 +21,14 @@ use crate::config::adapters::{Backend, Local};
 ///
 /// # Errors
 /// None is, or several are, or its settings cannot be used.
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    allow(
+        unused_variables,
+        clippy::unused_async,
+        reason = "only a cluster is asked and shared with others"
+    )
+)]
 pub(super) async fn adapter(
     config: &Config,
     owner: &str,

@@ -167,10 +167,7 @@ impl Daemon {
         let journal = wiring.journal(open_journal(&config, dry_run)?);
         let adapter = match wiring.adapter() {
             Some(adapter) => adapter,
-            None => {
-                let clock = Arc::<dyn carry::ClockDebug>::clone(&clock);
-                backend::adapter(&config, &provider.to_string(), clock).await?
-            }
+            None => backend::adapter(&config, provider.as_str(), as_clock(&clock)).await?,
         };
         let asked = bid_params(&chain).await;
         let is_guess = asked.is_none();
@@ -179,14 +176,13 @@ impl Daemon {
         let settings = compile::settings(&config, provider.clone(), identity, params.clone(), &pace)?;
         let outbox = Arc::new(Outbox::default());
         let machine = Provider::new(settings).context("bid_engine")?;
-        let desk_clock: Arc<dyn Clock> = Arc::<dyn carry::ClockDebug>::clone(&clock);
         let metrics = Arc::new(Metrics::new());
         let revenue = Revenue::new(config.chain.denom.clone());
         let tally = Tally::new(Arc::clone(&metrics), adapter.capabilities().name.clone());
         let (desk, handle) = Desk::recover(
             machine,
             Arc::clone(&journal),
-            desk_clock,
+            as_clock(&clock),
             Arc::clone(&outbox),
             Some(both(tally, witness)),
         )
@@ -302,6 +298,10 @@ impl Daemon {
         self.loops.end().await;
         self.faces.health.stop();
     }
+}
+
+fn as_clock(clock: &Arc<dyn carry::ClockDebug>) -> Arc<dyn Clock> {
+    Arc::<dyn carry::ClockDebug>::clone(clock)
 }
 
 /// Counts for the metrics, and tells the caller's witness.
