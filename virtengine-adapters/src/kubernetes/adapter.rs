@@ -1,5 +1,5 @@
 //! The adapter: the calls, one after the other per workload. Each that changes something runs to its end, also when the caller
-//! has stopped waiting: half an operation is never left by a dropped future.
+//! has stopped waiting: half an operation is never left by a dropped future, as long as the adapter itself lives.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use tokio::task::AbortHandle;
 use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::ports::adapter::{
     Adapter, AdapterResult, Capabilities, Counters, ErrorKind, Inventory, LogLine, LogQuery, Observation,
@@ -31,6 +32,16 @@ use super::watch::Watch;
 pub struct KubernetesAdapter {
     cluster: Arc<Cluster>,
     capabilities: Capabilities,
+    /// Calls that change something.
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Drop for KubernetesAdapter {
+    /// Another adapter that takes over must not meet calls of this one.
+    fn drop(&mut self) {
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(AbortHandle::abort);
+    }
 }
 
 impl fmt::Debug for KubernetesAdapter {
@@ -85,7 +96,7 @@ impl KubernetesAdapter {
             persistent_storage: true,
             logs: true,
             exec: false,
-            gpus: true,
+            gpus: config.gpus,
             isolation: config.network_policies && config.default_deny_ingress,
         };
         let cluster = Cluster {
@@ -100,7 +111,14 @@ impl KubernetesAdapter {
         Ok(Self {
             cluster: Arc::new(cluster),
             capabilities,
+            tasks: Mutex::default(),
         })
+    }
+
+    fn remember(&self, task: AbortHandle) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
     }
 
     /// Runs `work` to its end while nobody else works on this workload.
@@ -114,16 +132,16 @@ impl KubernetesAdapter {
         F: Future<Output = Outcome<()>> + Send,
     {
         let (cluster, id) = (Arc::clone(&self.cluster), id.clone());
+        let turn = cluster.turn(&id);
+        // The turn is taken here, so that calls have the order in which they were made, also those that nobody waits for.
+        let mine = Arc::clone(&turn).lock_owned().await;
         let running = tokio::spawn(async move {
-            let turn = cluster.turn(&id);
-            let outcome = {
-                let _mine = turn.lock().await;
-                work(Arc::clone(&cluster), id.clone()).await
-            };
-            drop(turn);
+            let outcome = work(Arc::clone(&cluster), id.clone()).await;
+            drop((mine, turn));
             cluster.forget_turn(&id);
             outcome
         });
+        self.remember(running.abort_handle());
         let outcome = running.await.unwrap_or_else(|error| {
             let message = format!("the call broke off: {error}");
             Err(Failure::new(ErrorKind::Bug, Retry::Unknown, message))

@@ -72,6 +72,9 @@ fn offered(config: &Config, service: &ServiceSpec) -> Outcome<()> {
     if service.restart != RestartPolicy::Always {
         return refuse("a restart policy other than always");
     }
+    if service.gpus > 0 && !config.gpus {
+        return refuse("a gpu");
+    }
     if service.exposes.iter().any(|expose| expose.ip.is_some()) {
         return refuse("a leased address");
     }

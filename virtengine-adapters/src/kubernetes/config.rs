@@ -44,6 +44,8 @@ pub struct Config {
     pub runtime_class: Option<String>,
     /// Whether an image is pulled each time. Off: only when the node does not have it.
     pub always_pull: bool,
+    /// Whether GPUs are offered, as the resource `nvidia.com/gpu`.
+    pub gpus: bool,
     /// Label of nodes that holds the model of their GPUs, as manifests name it.
     pub gpu_model_label: String,
     /// How long a trouble that may pass (a pull, a full cluster) is called starting before it is called failed.
@@ -128,6 +130,7 @@ impl Config {
             run_as_non_root: false,
             runtime_class: None,
             always_pull: false,
+            gpus: true,
             gpu_model_label: "virtengine.com/gpu-model".to_owned(),
             patience: Duration::from_secs(120),
             crash_loop_after: 3,

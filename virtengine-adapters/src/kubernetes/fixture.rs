@@ -180,6 +180,8 @@ impl Fixture for KubernetesFixture {
 #[async_trait]
 impl Foreign for KubernetesFixture {
     async fn plant(&self) -> FixtureResult<()> {
+        // One that an earlier run left is not as it was planted.
+        self.remove().await?;
         let client = self.client().await?;
         let namespace = self.foreign_namespace();
         let own = namespace.name_any();
