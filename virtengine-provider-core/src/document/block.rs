@@ -1,5 +1,5 @@
-//! A fast reader for the part of YAML that people write: block maps and lists of values that stand on one line, in ASCII. It
-//! borrows every value from the text and is several times as fast as the full parser.
+//! A fast reader for the part of YAML that people write: block maps and lists of values that stand on one line, in ASCII, lists
+//! and maps between brackets among them. It borrows every value from the text and is several times as fast as the full parser.
 //!
 //! It never judges: whatever is not plainly in this part (or wrong) makes it decline, and the full parser decides. What it
 //! accepts, it reads as the full parser does; a test compares the two.
@@ -7,6 +7,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
+use super::flow;
 use super::read::small;
 use super::yaml::has_duplicates;
 use super::{DEPTH_MAX, Entry, NODES_MAX, Node, Scalar, Span, Value};
@@ -121,7 +122,7 @@ impl<'t> Reader<'t> {
             if inner.is_item() {
                 return None;
             }
-            if item.starts_with(['"', '\'']) || split_key(item).is_none() {
+            if item.starts_with(['"', '\'', '[', '{']) || split_key(item).is_none() {
                 items.push(self.scalar(item, inner.span(), indent, depth)?);
             } else {
                 self.line = Some(inner);
@@ -190,17 +191,16 @@ impl<'t> Reader<'t> {
 
     /// A value that ends with its line; `indent` is that of the list or map that it is in.
     fn scalar(&mut self, text: &'t str, span: Span, indent: usize, depth: usize) -> Option<Node<'t>> {
+        if text.starts_with(['[', '{']) {
+            return self.flow(text, span, indent, depth.saturating_add(1));
+        }
         self.count(depth.saturating_add(1))?;
         let (text, quoted) = match text.bytes().next()? {
             b'"' => (quoted(text, '"')?, true),
             b'\'' => (quoted(text, '\'')?, true),
             _ => (plain(text)?, false),
         };
-        self.advance()?;
-        // A line further right would go on with this value.
-        if self.line.is_some_and(|next| next.indent > indent) {
-            return None;
-        }
+        self.ends(indent)?;
         Some(Node {
             span,
             value: Value::Scalar(Scalar {
@@ -209,6 +209,25 @@ impl<'t> Reader<'t> {
                 hidden: false,
             }),
         })
+    }
+
+    /// A list or map between brackets that ends with its line.
+    fn flow(&mut self, text: &'t str, span: Span, indent: usize, depth: usize) -> Option<Node<'t>> {
+        let (node, after) = flow::read(text, span, depth, &mut |depth| self.count(depth))?;
+        let rest = after.trim_start_matches(' ');
+        let is_comment = rest.starts_with('#') && after.starts_with(' ');
+        if !rest.is_empty() && !is_comment {
+            return None;
+        }
+        self.ends(indent)?;
+        Some(node)
+    }
+
+    /// Goes on behind a value; a line further right would go on with it.
+    fn ends(&mut self, indent: usize) -> Option<()> {
+        self.advance()?;
+        let goes_on = self.line.is_some_and(|next| next.indent > indent);
+        (!goes_on).then_some(())
     }
 
     fn count(&mut self, depth: usize) -> Option<()> {
@@ -237,7 +256,7 @@ fn split_key(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn is_plain_key(key: &str) -> bool {
+pub(super) fn is_plain_key(key: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/');
     key.len() <= KEY_BYTES_MAX
         && key

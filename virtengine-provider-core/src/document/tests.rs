@@ -233,11 +233,29 @@ fn the_fast_reader_reads_what_people_write() {
     let example = include_str!("../../tests/manifests/training-v2beta1.yaml");
     assert!(block::read(example).is_some());
     both_read_alike(example);
+    let brackets = "a: [/bin/web, --listen, ':8080', \"x, y\", -1, a:b]  # c\nb: {c: 0.5, d: {e: [f, [], {}]}, g: 'h'}\nd:\n  - {e: f}\n  - [g, h]\n  - i\n";
+    assert!(block::read(brackets).is_some());
+    both_read_alike(brackets);
     assert!(block::read("a:\n  - b: 1\n    c: 2\n  - d\n").is_some());
     for declined in [
         "a: b\n  c\n",
         "a:\nb: 1\n",
-        "a: [b]\n",
+        "a: [b\n  , c]\n",
+        "a: [b, ]\n",
+        "a: [b: c]\n",
+        "a: [b c]\n",
+        "a: [&b c]\n",
+        "a: ['it''s']\n",
+        "a: [\"x\\n\"]\n",
+        "a: {b: 1, b: 2}\n",
+        "a: {b:1}\n",
+        "a: {b: }\n",
+        "a: {b}\n",
+        "a: [b]c\n",
+        "a: [b]\n  c\n",
+        "a: [b]#c\n",
+        "- [a]: b\n",
+        "[a]\n",
         "a: \"x\\n\"\n",
         "- - a\n",
         "a: 'it''s'\n",
@@ -259,6 +277,27 @@ fn the_fast_reader_reads_what_people_write() {
     }
 }
 
+/// Lists and maps between brackets, most of them right.
+fn bracketed() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        6 => "[a-z0-9]{1,3}",
+        2 => "[-a-z0-9_./+=@$%:]{1,5}",
+        1 => "'[a-z:,#\\[{ ]{0,4}'",
+        1 => "\"[a-z:,#\\]} ]{0,4}\"",
+        1 => Just("null".to_owned()),
+        1 => Just("~".to_owned()),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let space = || "[ ]{0,2}";
+        let list = (proptest::collection::vec(inner.clone(), 0..4), space(), space())
+            .prop_map(|(items, a, b)| alloc::format!("[{a}{}{b}]", items.join(&alloc::format!("{a},{b}"))));
+        let entry = ("[a-d]", inner).prop_map(|(key, value)| alloc::format!("{key}: {value}"));
+        let map = (proptest::collection::vec(entry, 0..4), space(), space())
+            .prop_map(|(items, a, b)| alloc::format!("{{{a}{}{b}}}", items.join(&alloc::format!("{a},{b}"))));
+        prop_oneof![list, map]
+    })
+}
+
 /// Lines that look like YAML, with all that makes it hard.
 fn yaml_like() -> impl Strategy<Value = String> {
     let value = prop_oneof![
@@ -271,6 +310,8 @@ fn yaml_like() -> impl Strategy<Value = String> {
         1 => Just("null".to_owned()),
         1 => Just("http://a:80/b".to_owned()),
         2 => Just(String::new()),
+        3 => bracketed(),
+        1 => "[\\[{][a-c'\": ,\\[\\]{}-]{0,8}[\\]}]",
     ];
     let key = prop_oneof![6 => "[a-c]", 1 => "[a-c_./-]{1,3}", 1 => Just("\"a\"".to_owned()), 1 => Just("---".to_owned())];
     let line = (0..5_usize, 0..6_u8, key, value, 0..3_usize).prop_map(|(depth, shape, key, value, trail)| {
