@@ -1,6 +1,7 @@
 //! Reads the kubelets and keeps the sums, here and in the workload's namespace, where they outlive this program.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct Meter {
     config: Config,
     watch: Arc<Watch>,
     clock: Arc<dyn Clock>,
+    /// Whether anybody has asked for usage, or begun a workload, since this adapter began. Until then nothing is written.
+    asked: AtomicBool,
     books: Mutex<BTreeMap<WorkloadId, Arc<tokio::sync::Mutex<Option<Book>>>>>,
     /// When each kubelet was asked last. Held while it is asked: an old answer after a new one would look like a reset.
     nodes: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Option<Instant>>>>>,
@@ -64,6 +67,7 @@ impl Meter {
             config,
             watch,
             clock,
+            asked: AtomicBool::new(false),
             books: Mutex::default(),
             nodes: Mutex::default(),
         }
@@ -71,6 +75,7 @@ impl Meter {
 
     /// Begins to count a workload that has just got its namespace.
     pub(crate) async fn begin(&self, id: &WorkloadId) -> Outcome<()> {
+        self.asked.store(true, Ordering::Relaxed);
         let book = self.book(id);
         let mut book = book.lock().await;
         if self.read(id).await?.is_some() {
@@ -93,14 +98,18 @@ impl Meter {
 
     /// The counters, which are in the cluster before they are answered.
     pub(crate) async fn usage(&self, id: &WorkloadId) -> Outcome<Counters> {
+        self.asked.store(true, Ordering::Relaxed);
         for node in self.nodes_of(Some(id)) {
             self.look_at(&node).await?;
         }
         self.settle(id, true).await
     }
 
-    /// Reads every kubelet that runs something of ours. What fails is tried the next time.
+    /// Once somebody has asked: reads every kubelet that runs something of ours. What fails is tried the next time.
     pub(crate) async fn sample(&self) {
+        if !self.asked.load(Ordering::Relaxed) {
+            return;
+        }
         let nodes = self.nodes_of(None);
         stream::iter(nodes)
             .for_each_concurrent(AT_ONCE, |node| async move {
