@@ -105,7 +105,7 @@ settings() {
 		clusterDNS: ["${services%.*}.10"]
 		clusterDomain: cluster.local
 		containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
-		evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
+		evictionHard: {memory.available: 100Mi, nodefs.available: 200Mi, imagefs.available: 200Mi}
 		failCgroupV1: false
 		failSwapOn: false
 		imageGCHighThresholdPercent: 100
