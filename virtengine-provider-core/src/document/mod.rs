@@ -8,6 +8,7 @@
 #[cfg(feature = "std")]
 mod block;
 mod cursor;
+#[cfg(feature = "std")]
 mod flow;
 #[cfg(feature = "std")]
 mod json;
