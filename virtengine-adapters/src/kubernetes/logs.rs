@@ -1,10 +1,13 @@
 //! Logs. A line's position is the time at which the runtime wrote it, in nanoseconds since the epoch; it survives restarts of
-//! the container and another pod in its place.
+//! the container and another pod in its place. The end of what a workload wrote before it was paused or stopped is kept in its
+//! namespace, as its pods and their logs are gone.
+
+mod kept;
 
 use futures_util::AsyncReadExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
-use kube::api::LogParams;
+use kube::api::{LogParams, ObjectMeta};
 use virtengine_provider_core::id::WorkloadId;
 use virtengine_provider_core::ports::adapter::{ErrorKind, LogLine, LogQuery};
 
@@ -18,12 +21,26 @@ const BYTES_MAX: i64 = 8 << 20;
 /// Most lines of one replica when the caller names no number.
 const LINES_MAX: usize = 10_000;
 
+/// Where lines of pods that are gone are kept.
+const KEPT: &str = "virtengine-log";
+const KEY: &str = "lines";
+
 /// The container that is the service.
 const CONTAINER: &str = "service";
 
 impl Cluster {
     pub(super) async fn logs(&self, id: &WorkloadId, query: &LogQuery) -> Outcome<Vec<LogLine>> {
         self.existing(id).await?;
+        // Read first what is kept: lines move from the pods to there, never back.
+        let kept = self.kept(id).await?;
+        Ok(kept::select(
+            kept::merge(kept, self.live(id, query).await?),
+            query,
+        ))
+    }
+
+    /// Lines of the pods that are there.
+    async fn live(&self, id: &WorkloadId, query: &LogQuery) -> Outcome<Vec<LogLine>> {
         let mut pods: Vec<Pod> = self
             .calls
             .list(&name::namespace(&self.config, id), &name::ours(&self.config))
@@ -44,8 +61,50 @@ impl Cluster {
                 lines.extend(self.replica_logs(pod, service, replica, query).await?);
             }
         }
-        lines.sort_by(|a, b| (&a.service, a.replica, a.position).cmp(&(&b.service, b.replica, b.position)));
         Ok(lines)
+    }
+
+    /// Keeps the end of what the pods have written, before they go. Best effort: nobody waits for a log to stop.
+    pub(super) async fn keep_logs(&self, id: &WorkloadId) {
+        let keep = async {
+            let live = self.live(id, &LogQuery::default()).await?;
+            if live.is_empty() {
+                return Ok(());
+            }
+            let lines = kept::bounded(kept::merge(self.kept(id).await?, live));
+            let text = serde_json::to_string(&lines)
+                .map_err(|error| Failure::bug(format!("cannot write the log of workload {id}: {error}")))?;
+            let mut labels = name::owner_labels(&self.config);
+            labels.insert(name::WORKLOAD.to_owned(), id.to_string());
+            let object = ConfigMap {
+                metadata: ObjectMeta {
+                    name: Some(KEPT.to_owned()),
+                    namespace: Some(self.namespace_name(id)),
+                    labels: Some(labels),
+                    ..ObjectMeta::default()
+                },
+                data: Some([(KEY.to_owned(), text)].into()),
+                ..ConfigMap::default()
+            };
+            self.calls.apply(&object).await.map(drop)
+        };
+        let kept: Outcome<()> = keep.await;
+        if let Err(failure) = kept {
+            tracing::warn!(workload = %id, why = %failure.message, "its log is not kept");
+        }
+    }
+
+    async fn kept(&self, id: &WorkloadId) -> Outcome<Vec<LogLine>> {
+        let doing = format!("read the kept log of workload {id}");
+        let api = self.calls.api::<ConfigMap>(&self.namespace_name(id));
+        let object = self.calls.answer(&doing, Effect::Read, api.get_opt(KEPT)).await?;
+        let text = object
+            .and_then(|object| object.data?.remove(KEY))
+            .unwrap_or_else(|| "[]".to_owned());
+        Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
+            tracing::error!(workload = %id, %error, "its kept log cannot be understood");
+            Vec::new()
+        }))
     }
 
     async fn replica_logs(
@@ -72,7 +131,7 @@ impl Cluster {
         let mut lines: Vec<LogLine> = Vec::new();
         for (at, text) in read {
             position = at.max(position + 1);
-            if query.after.is_none_or(|after| position > after) {
+            if query.after.is_none_or(|after| position > after) && lines.len() < LINES_MAX {
                 lines.push(LogLine {
                     service: service.to_owned(),
                     replica,
@@ -81,8 +140,6 @@ impl Cluster {
                 });
             }
         }
-        let surplus = lines.len().saturating_sub(query.tail.unwrap_or(LINES_MAX));
-        lines.drain(..surplus);
         Ok(lines)
     }
 

@@ -75,6 +75,7 @@ impl Cluster {
     /// No compute from now on; data are kept.
     async fn rest(&self, id: &WorkloadId, goal: Goal) -> Outcome<()> {
         self.set_goal(id, goal).await?;
+        self.keep_logs(id).await;
         self.scale(id, false).await?;
         let left = self.wait_for_pods(id, self.config.teardown_timeout).await?;
         if left.is_empty() {
